@@ -1,0 +1,68 @@
+# Every command of this repository. Needs make, git and Python 3.11 or newer; all else is installed into .venv and .venvs.
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+.PHONY: help venv demo test format lint types suite legs bench bench-gate readme clean
+
+VENV := .venv
+BIN := $(VENV)/bin
+BENCH := .venvs/bench
+ARGS ?=
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-11s %s\n", $$1, $$2}' Makefile
+
+venv: $(VENV)/.all ## make .venv with everything that development needs
+
+$(VENV)/.demo: pyproject.toml scripts/make-venv scripts/find-python
+	@scripts/make-venv $(VENV) --editable '.[cli]' --group demo
+	@touch $@
+
+# `pyright --version` makes pyright fetch the rest of itself now, so that no check needs the network.
+$(VENV)/.all: pyproject.toml scripts/make-venv scripts/find-python
+	@scripts/make-venv $(VENV) --editable '.[cli]' --group demo --group test --group types --group lint --group build
+	@$(BIN)/pyright --version
+	@touch $(VENV)/.demo $@
+
+$(BENCH)/.all: pyproject.toml scripts/make-venv scripts/find-python
+	@scripts/make-venv $(BENCH) --editable '.[cli]' --group bench
+	@touch $@
+
+demo: $(VENV)/.demo ## replay 200 recorded conversations through the tracker; options: make demo ARGS="--seed 7"
+	@$(BIN)/runstate demo $(ARGS)
+
+test: lint types suite legs ## all that must be proven: the four targets below
+
+lint: $(VENV)/.all ## format and lint rules
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/pre-commit validate-config
+
+types: $(VENV)/.all ## mypy strict and pyright strict
+	$(BIN)/mypy
+	$(BIN)/pyright --warnings
+
+suite: $(VENV)/.all ## the tests, on the sources; options: make suite ARGS="-k journal -x"
+	$(BIN)/python -m pytest $(ARGS)
+
+legs: $(VENV)/.all ## the tests on the built wheel, for every Python found and the lowest dependencies
+	$(BIN)/python scripts/legs.py
+
+format: $(VENV)/.all ## format, and fix what ruff can fix
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+readme: $(VENV)/.all ## write the README's generated blocks anew
+	$(BIN)/python scripts/readme.py
+
+bench: $(BENCH)/.all ## measure, and print the table
+	$(BENCH)/bin/python -m bench $(ARGS)
+
+bench-gate: $(BENCH)/.all ## measure, and fail where a budget of bench/budgets.toml is broken
+	$(BENCH)/bin/python -m bench --gate $(ARGS)
+
+clean: ## delete what these targets made, the environments included
+	rm -rf $(VENV) .venvs dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis .benchmarks
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

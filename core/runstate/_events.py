@@ -1,0 +1,180 @@
+"""Subscriptions: replay what the journal holds from a position, then follow.
+
+A subscription is a cursor over the journal, not a queue. It reads bounded pages in order of position and, at the end,
+sleeps until something was written. So replay and follow are one path, a slow subscriber costs nobody memory and misses
+nothing (it just reads later), and no event is shown before it is durable. If retention overtakes a subscriber,
+it is told so.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Iterator
+from types import TracebackType
+from typing import Final, Self
+
+from ._checks import checked, seconds
+from ._errors import WaitTimeoutError
+from ._records import Event, Selection
+from .journal import Journal
+
+PAGE: Final = 256
+"""Events read at once."""
+POLL: Final = 0.5
+"""Seconds between looks for what other processes have written."""
+
+
+class News:
+    """Tells subscriptions that the journal has grown."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._callbacks: set[Callable[[], None]] = set()
+        self.closed: bool = False
+
+    def add(self, callback: Callable[[], None]) -> None:
+        """Have *callback* called whenever something was written, from any thread."""
+        with self._lock:
+            self._callbacks.add(callback)
+
+    def discard(self, callback: Callable[[], None]) -> None:
+        """Stop calling it."""
+        with self._lock:
+            self._callbacks.discard(callback)
+
+    def tell(self) -> None:
+        """Something was written."""
+        if self._callbacks:
+            with self._lock:
+                callbacks = tuple(self._callbacks)
+            for callback in callbacks:
+                callback()
+
+    def close(self) -> None:
+        """Nothing more will be written by this tracker: subscriptions end when they have read what is there."""
+        self.closed = True
+        self.tell()
+
+    def after_fork(self) -> None:
+        """Start afresh in a forked child."""
+        self._lock = threading.Lock()
+        self._callbacks.clear()
+
+
+class Subscription:
+    """Events in order of position, for `for`, `async for` or `get`. Made by `tracker.subscribe`. One reader at a time."""
+
+    def __init__(self, journal: Journal, news: News, after: int, selection: Selection) -> None:
+        self._journal = journal
+        self._news = news
+        self._selection = selection
+        self._page: deque[Event] = deque()
+        self._read_up_to = after
+        self._wake = threading.Event()
+        self._closed = False
+        self.position: int = after
+        """Position of the event handed out last; give it to `subscribe(after=…)` to resume."""
+        news.add(self._wake.set)
+
+    def __iter__(self) -> Iterator[Event]:
+        return self
+
+    def __next__(self) -> Event:
+        event = self._next(None)
+        if event is None:
+            raise StopIteration
+        return event
+
+    def __aiter__(self) -> AsyncIterator[Event]:
+        return self
+
+    async def __anext__(self) -> Event:
+        import asyncio
+
+        loop = asyncio.get_running_loop()
+        news = asyncio.Event()
+
+        def tell() -> None:
+            if not loop.is_closed():
+                loop.call_soon_threadsafe(news.set)
+
+        self._news.add(tell)
+        try:
+            while True:
+                news.clear()
+                ending = self._ending()
+                if not self._page:
+                    await asyncio.to_thread(self._read_page)
+                if self._page:
+                    return self._hand_out()
+                if ending:
+                    raise StopAsyncIteration
+                try:
+                    async with asyncio.timeout(POLL):
+                        await news.wait()
+                except TimeoutError:
+                    continue
+        finally:
+            self._news.discard(tell)
+
+    @checked
+    def get(self, timeout: float) -> Event:
+        """Return the next event.
+
+        Args:
+            timeout: Seconds to wait for it.
+
+        Raises:
+            WaitTimeoutError: There was none in time, or the tracker has closed and all is read.
+        """
+        timeout = seconds("timeout", timeout)
+        event = self._next(timeout)
+        if event is None:
+            raise WaitTimeoutError("no event came", timeout)
+        return event
+
+    def close(self) -> None:
+        """End the subscription: whoever iterates gets what was read already, and then the end."""
+        self._closed = True
+        self._news.discard(self._wake.set)
+        self._wake.set()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _ending(self) -> bool:
+        """Whether nothing comes after what can be read now; asked before reading, so that nothing falls between."""
+        return self._closed or self._news.closed
+
+    def _next(self, timeout: float | None) -> Event | None:
+        until = None if timeout is None else time.monotonic() + timeout
+        while True:
+            self._wake.clear()
+            ending = self._ending()
+            if not self._page:
+                self._read_page()
+            if self._page:
+                return self._hand_out()
+            left = POLL if until is None else until - time.monotonic()
+            if ending or left <= 0:
+                return None
+            self._wake.wait(min(POLL, left))
+
+    def _read_page(self) -> None:
+        if self._closed:
+            return
+        page = self._journal.read(self._read_up_to, PAGE, self._selection)
+        self._read_up_to = page.up_to
+        self._page.extend(page.events)
+
+    def _hand_out(self) -> Event:
+        event = self._page.popleft()
+        self.position = event.position
+        return event

@@ -1,0 +1,302 @@
+"""The reading half of the tracker: look at executions, wait for them, follow them. Nothing here changes anything.
+
+An execution that is live in this process is read from memory, everything else from the journal, after what was decided in this
+process has been written: a caller always sees its own decisions. Reading from a journal blocks briefly (a page of rows); the
+calls that may block longer have an awaitable twin.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from contextlib import suppress
+from typing import Final
+
+from ._buffer import Buffer
+from ._checks import checked, seconds, text
+from ._decider import Decider
+from ._errors import (
+    ExecutionTimeoutError,
+    FencedError,
+    InvalidValueError,
+    JournalConflictError,
+    UnknownExecutionError,
+    WaitTimeoutError,
+    wrong_type,
+)
+from ._events import News, Subscription
+from ._json import Json
+from ._live import Live
+from ._outcomes import Outcome, outcome_of
+from ._records import Entry, ExecutionRecord, Limits, Selection, Statistics, Transition
+from ._states import ExecutionState
+from .journal import Journal
+from .journal._writer import JournalWriter
+
+_POLL: Final = 0.05
+"""Seconds between looks at an execution that another process owns."""
+_PAGE: Final = 1_000
+
+
+class ExecutionReader:
+    """Reads executions: those of this process as they are now, all others as the journal has them."""
+
+    _journal: Journal
+    _limits: Limits
+    _buffer: Buffer
+    _decider: Decider
+    _news: News
+    _writer: JournalWriter
+
+    @checked
+    def get(self, execution_id: str) -> ExecutionRecord:
+        """Return everything known of an execution: a live one of this process from memory, any other from the journal.
+
+        Args:
+            execution_id: Which.
+
+        Raises:
+            UnknownExecutionError: No execution has this id.
+            RecordDecodeError: The journal holds no valid record of it.
+            JournalError: It cannot be read, or what was just decided cannot be written.
+        """
+        live = self._find_live(execution_id)
+        if live is not None:
+            return live.record()
+        self._settle()
+        found = self._journal.executions(Selection(execution_id=execution_id), 1)
+        if not found:
+            raise UnknownExecutionError(execution_id)
+        return found[0]
+
+    @checked
+    def history(self, execution_id: str) -> tuple[Transition, ...]:
+        """Return an execution's moves, in order. Empty while it is PENDING.
+
+        Args:
+            execution_id: Which.
+
+        Raises:
+            UnknownExecutionError: No execution has this id.
+            JournalError: It cannot be read.
+        """
+        return tuple(entry for entry in self.timeline(execution_id) if isinstance(entry, Transition))
+
+    @checked
+    def timeline(self, execution_id: str) -> tuple[Entry, ...]:
+        """Return an execution's whole log, in order: its creation, its moves and its phases.
+
+        Args:
+            execution_id: Which.
+
+        Raises:
+            UnknownExecutionError: No execution has this id.
+            JournalError: It cannot be read.
+        """
+        self._check_id(execution_id)
+        self._settle()
+        selection = Selection(execution_id=execution_id)
+        entries: list[Entry] = []
+        after = 0
+        while True:
+            page = self._journal.read(after, _PAGE, selection)
+            entries += [event.entry for event in page.events]
+            after = page.up_to
+            if len(page.events) < _PAGE:
+                break
+        if not entries:
+            raise UnknownExecutionError(execution_id)
+        return tuple(entries)
+
+    @checked
+    def find(
+        self,
+        *,
+        state: ExecutionState | None = None,
+        agent: str | None = None,
+        thread_id: str | None = None,
+        user_id: str | None = None,
+        limit: int = 100,
+    ) -> tuple[ExecutionRecord, ...]:
+        """Return executions, the newest first; every filter given must match.
+
+        Args:
+            state: The state that they are in.
+            agent: Their agent.
+            thread_id: Their conversation.
+            user_id: Their user.
+            limit: At most this many, 1 to 1,000,000.
+
+        Raises:
+            InvalidValueError: *limit* is out of range.
+            JournalError: It cannot be read.
+        """
+        if state is not None and state.__class__ is not ExecutionState:
+            raise wrong_type("state", state, "an ExecutionState")
+        if isinstance(limit, bool) or not isinstance(limit, int):
+            raise wrong_type("limit", limit, "an int")
+        if not 1 <= limit <= 1_000_000:
+            raise InvalidValueError("limit", limit, "between 1 and 1,000,000")
+        selection = self._selection(None, state, agent, thread_id, user_id)
+        self._settle()
+        return tuple(self._journal.executions(selection, limit))
+
+    @checked
+    def wait(self, execution_id: str, *, timeout: float) -> Outcome[Json]:
+        """Block until an execution has ended and its end is durable. Always ends.
+
+        Args:
+            execution_id: Which.
+            timeout: Seconds to wait.
+
+        Raises:
+            WaitTimeoutError: It has not ended in time. It goes on.
+            UnknownExecutionError: No execution has this id.
+            JournalError: It cannot be read.
+        """
+        timeout = seconds("timeout", timeout)
+        until = time.monotonic() + timeout
+        live = self._find_live(execution_id)
+        if live is not None:
+            ended = threading.Event()
+            self._decider.watch(live, ended.set)
+            if not ended.wait(timeout):
+                self._decider.unwatch(live, ended.set)
+                raise WaitTimeoutError(f"execution {execution_id} has not ended", timeout)
+        while not (record := self.get(execution_id)).is_terminal:
+            if time.monotonic() >= until:
+                raise WaitTimeoutError(f"execution {execution_id} has not ended", timeout)
+            time.sleep(_POLL)
+        return outcome_of(record)
+
+    @checked
+    async def await_outcome(self, execution_id: str, *, timeout: float) -> Outcome[Json]:
+        """Do what `wait` does, without blocking the event loop.
+
+        Args:
+            execution_id: Which.
+            timeout: Seconds to wait.
+
+        Raises:
+            WaitTimeoutError: It has not ended in time. It goes on.
+            UnknownExecutionError: No execution has this id.
+            JournalError: It cannot be read.
+        """
+        import asyncio
+
+        timeout = seconds("timeout", timeout)
+        live = self._find_live(execution_id)
+        until = time.monotonic() + timeout
+        if live is not None:
+            loop = asyncio.get_running_loop()
+            ended = asyncio.Event()
+
+            def tell() -> None:
+                if not loop.is_closed():
+                    loop.call_soon_threadsafe(ended.set)
+
+            self._decider.watch(live, tell)
+            try:
+                async with asyncio.timeout(timeout):
+                    await ended.wait()
+            except TimeoutError as error:
+                raise WaitTimeoutError(f"execution {execution_id} has not ended", timeout) from error
+            finally:
+                self._decider.unwatch(live, tell)
+        while not (record := await asyncio.to_thread(self.get, execution_id)).is_terminal:
+            if time.monotonic() >= until:
+                raise WaitTimeoutError(f"execution {execution_id} has not ended", timeout)
+            await asyncio.sleep(_POLL)
+        return outcome_of(record)
+
+    @checked
+    def subscribe(
+        self,
+        *,
+        after: int = 0,
+        execution_id: str | None = None,
+        agent: str | None = None,
+        thread_id: str | None = None,
+        user_id: str | None = None,
+    ) -> Subscription:
+        """Return the journal's events: those after a position, then each new one as it becomes durable.
+
+        Args:
+            after: The position read last; 0 replays everything that is kept.
+            execution_id: Only this execution's.
+            agent: Only this agent's.
+            thread_id: Only this conversation's.
+            user_id: Only this user's.
+
+        Returns:
+            Something to iterate with `for` or `async for`; reading raises `SubscriptionLaggedError` when retention has
+            removed what would come next.
+
+        Raises:
+            InvalidValueError: *after* is negative.
+        """
+        if isinstance(after, bool) or not isinstance(after, int):
+            raise wrong_type("after", after, "an int")
+        if not 0 <= after < 1 << 63:
+            raise InvalidValueError("after", after, "a position: 0 or more")
+        if execution_id is not None:
+            self._check_id(execution_id)
+        return Subscription(
+            self._journal, self._news, after, self._selection(execution_id, None, agent, thread_id, user_id)
+        )
+
+    def statistics(self) -> Statistics:
+        """Return what this tracker has done since it was opened."""
+        decider, writer, buffer = self._decider, self._writer, self._buffer
+        failure = buffer.failure
+        return Statistics(
+            created=decider.created,
+            live=len(decider.live),
+            ended={end: count for end, count in decider.ended.items() if count},
+            refused=decider.refused,
+            rejected=writer.rejected,
+            pending=buffer.pending(),
+            written=writer.written,
+            commits=writer.commits,
+            journal_failure=None if failure is None else str(failure),
+        )
+
+    def _find_live(self, execution_id: str) -> Live | None:
+        live = self._decider.live.get(execution_id) if type(execution_id) is str else None
+        if live is None:
+            self._check_id(execution_id)
+        return live
+
+    def _check_id(self, execution_id: str) -> None:
+        text("execution_id", execution_id, self._limits.name_bytes)
+
+    def _selection(
+        self,
+        execution_id: str | None,
+        state: ExecutionState | None,
+        agent: str | None,
+        thread_id: str | None,
+        user_id: str | None,
+    ) -> Selection:
+        limit = self._limits.name_bytes
+        return Selection(
+            execution_id,
+            state,
+            None if agent is None else text("agent", agent, limit),
+            None if thread_id is None else text("thread_id", thread_id, limit),
+            None if user_id is None else text("user_id", user_id, limit),
+        )
+
+    def _settle(self) -> None:
+        """Have the journal show everything that this tracker has decided."""
+        if self._buffer.entries or self._writer.is_writing:
+            # All that can be stored is; who has lost an execution is told by its handle, its block and flush().
+            with suppress(JournalConflictError):
+                self._writer.flush()
+
+
+def fenced(record: ExecutionRecord) -> FencedError:
+    """Say who ended an execution that is no longer in memory."""
+    error = ExecutionTimeoutError if record.state is ExecutionState.TIMEOUT else FencedError
+    observer = record.evidence.observer if record.evidence is not None else "unknown"
+    return error(record.execution_id, record.state, record.cause, observer, record.updated_at_ns)

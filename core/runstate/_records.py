@@ -1,0 +1,219 @@
+"""The facts that flow through runstate: what a journal stores and what a caller reads.
+
+Three kinds of *entry* make up the log of one execution, numbered by `seq` from 1 without a gap: `Created` (always seq 1),
+`Transition` (a move) and `PhaseChange`. They are made on the hot path, so they are NamedTuples: a quarter of the price of
+a frozen dataclass. Access their fields by name; a later version may add fields at the end. `ExecutionRecord` is what
+folding those entries gives, and is only built when somebody asks.
+
+Results and metadata travel as encoded JSON (`…_json`), from the moment they are handed in: the caller may change its
+dict afterwards without changing history, and no store needs to know more than bytes. All `…_ns` fields are integer
+nanoseconds; wall times count from the Unix epoch. Within one execution they are taken from the monotonic clock, anchored
+once at its creation, so differences between them are true durations even when the wall clock steps.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import NamedTuple, TypeAlias
+
+from ._checks import seconds
+from ._errors import InvalidValueError, wrong_type
+from ._json import Json, decode_json
+from ._states import Cause, ExecutionState, Phase
+
+
+class Evidence(NamedTuple):
+    """What was known about an execution at the moment it ended."""
+
+    observer: str
+    """Who decided the end: `owner`, `deadline watch`, `heartbeat watch`, `shutdown`, or another worker."""
+    beats: int = 0
+    """Heartbeats received."""
+    last_beat_age: float | None = None
+    """Seconds between the last sign of life (a beat, a phase or a move) and the end."""
+    last_phase: Phase | None = None
+    """The phase that it was in."""
+    last_phase_detail: str | None = None
+    """The detail of that phase, such as the tool's name."""
+    stack: str | None = None
+    """The blocking stack, where one was taken."""
+    reason: str | None = None
+    """What the caller gave as its reason."""
+
+
+class Created(NamedTuple):
+    """An execution was registered; always seq 1."""
+
+    execution_id: str
+    seq: int
+    at_ns: int
+    agent: str
+    thread_id: str
+    user_id: str
+    incarnation: str
+    timeout: float | None
+    heartbeat_timeout: float | None
+    metadata_json: bytes | None
+
+
+class Transition(NamedTuple):
+    """An execution moved from one state to another."""
+
+    execution_id: str
+    seq: int
+    at_ns: int
+    source: ExecutionState
+    target: ExecutionState
+    incarnation: str
+    cause: Cause | None = None
+    evidence: Evidence | None = None
+    error: str | None = None
+    result_json: bytes | None = None
+
+    @property
+    def result(self) -> Json:
+        """The decoded result of a move to COMPLETED, else None."""
+        return None if self.result_json is None else decode_json(self.result_json)
+
+
+class PhaseChange(NamedTuple):
+    """A live execution entered a phase."""
+
+    execution_id: str
+    seq: int
+    at_ns: int
+    phase: Phase
+    detail: str | None
+    incarnation: str
+
+
+Entry: TypeAlias = Created | Transition | PhaseChange
+"""One line of an execution's log."""
+
+
+class Event(NamedTuple):
+    """An entry that the journal has stored, with its place in the order of all entries of all executions."""
+
+    position: int
+    """Place in the journal's global order: positive, increasing, not necessarily without gaps."""
+    entry: Entry
+    agent: str
+    thread_id: str
+    user_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class ExecutionRecord:
+    """Everything known of one execution at the moment of asking."""
+
+    execution_id: str
+    agent: str
+    thread_id: str
+    user_id: str
+    state: ExecutionState
+    seq: int
+    """How many entries its log has."""
+    created_at_ns: int
+    updated_at_ns: int
+    """Time of its newest entry."""
+    incarnation: str
+    """The worker boot that owns it."""
+    timeout: float | None = None
+    """Seconds from creation to TIMEOUT; None is no limit."""
+    heartbeat_timeout: float | None = None
+    """Seconds without a sign of life until DEAD; None is no limit."""
+    phase: Phase | None = None
+    phase_detail: str | None = None
+    cause: Cause | None = None
+    evidence: Evidence | None = None
+    error: str | None = None
+    metadata_json: bytes | None = field(default=None, repr=False)
+    result_json: bytes | None = field(default=None, repr=False)
+
+    @property
+    def is_terminal(self) -> bool:
+        """Whether it has ended."""
+        return self.state.is_terminal
+
+    @property
+    def metadata(self) -> Json:
+        """The decoded metadata given at creation, or None."""
+        return None if self.metadata_json is None else decode_json(self.metadata_json)
+
+    @property
+    def result(self) -> Json:
+        """The decoded result of a COMPLETED execution, else None."""
+        return None if self.result_json is None else decode_json(self.result_json)
+
+    @property
+    def duration(self) -> float | None:
+        """Seconds from creation to the end, by the monotonic clock; None while live."""
+        return (self.updated_at_ns - self.created_at_ns) / 1e9 if self.state.is_terminal else None
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """Which executions, or whose events, are wanted. Every field that is not None must match."""
+
+    execution_id: str | None = None
+    state: ExecutionState | None = None
+    agent: str | None = None
+    thread_id: str | None = None
+    user_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """Budgets that keep a journal bounded. Sizes are bytes of UTF-8 JSON or text."""
+
+    result_bytes: int = 1_048_576
+    """Of one result."""
+    metadata_bytes: int = 65_536
+    """Of one execution's metadata."""
+    error_bytes: int = 65_536
+    """Of an error text; a longer one is cut, and says so at its end."""
+    name_bytes: int = 1_024
+    """Of an agent, thread or user id, and of a phase's detail."""
+    entries: int = 10_000
+    """Log entries of one execution after which phases are refused (moves never are)."""
+    pending_entries: int = 65_536
+    """Entries decided but not yet written; past it moves are refused with `JournalFullError`."""
+    pending_bytes: int = 67_108_864
+    """Results and metadata decided but not yet written."""
+    retention: float = 30 * 86_400.0
+    """Seconds that an ended execution is kept."""
+    retained_executions: int = 1_000_000
+    """How many ended executions are kept, the newest first."""
+
+    def __post_init__(self) -> None:
+        for name in self.__slots__:
+            value = getattr(self, name)
+            if name == "retention":
+                object.__setattr__(self, name, seconds(name, value))
+            elif isinstance(value, bool) or not isinstance(value, int):
+                raise wrong_type(name, value, "an int")
+            elif not 1 <= value < 1 << 62:
+                raise InvalidValueError(name, value, "1 or more")
+
+
+class Statistics(NamedTuple):
+    """What a tracker has done since it was opened, and how its journal is doing."""
+
+    created: int
+    """Executions created."""
+    live: int
+    """Executions that have not ended."""
+    ended: dict[tuple[ExecutionState, Cause], int]
+    """Ends by state and cause."""
+    refused: int
+    """Calls refused: illegal or stale moves, fenced calls, full buffers."""
+    rejected: int
+    """Executions whose entries the journal refused because another writer was first."""
+    pending: int
+    """Entries decided and not yet durable."""
+    written: int
+    """Entries that are durable."""
+    commits: int
+    """Batches that they were written in."""
+    journal_failure: str | None
+    """Why the journal cannot be written now, or None."""

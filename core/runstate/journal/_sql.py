@@ -1,0 +1,277 @@
+"""The schema of the SQL journals, rendered from the transition table, and every statement that they run.
+
+The database holds the rules itself, so a program that writes raw SQL can do no more than runstate can:
+
+- A row in `entries` is accepted only if it continues its execution's log: the next seq, from the state that the execution is
+  in, written by the worker that owns it, along a pair of the table. That one trigger is the compare-and-set.
+- `executions.state` and `.seq` follow the entries by trigger, and refuse to be written in any other way.
+- Entries never change, and go only when their execution has ended (retention).
+
+How an execution ended (cause, evidence, error, result) stands once, in its last entry, which is found by its seq.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from enum import Enum
+from typing import Final
+
+from .._records import Selection
+from .._states import CAUSES, INITIAL, LIVE, TERMINAL, TRANSITIONS, Cause, ExecutionState, Phase, in_table_order
+
+APPLICATION_ID: Final = 0x52554E53
+"""Marks an SQLite file as a runstate journal: `RUNS`."""
+SCHEMA_VERSION: Final = 1
+
+REFUSED: Final = "runstate: this entry does not continue its execution's log"
+READ_ONLY_STATE: Final = "runstate: state and seq follow the entries; insert an entry instead"
+PRUNED_SHRANK: Final = "runstate: the bookkeeping stays complete, and the newest pruned position only grows"
+WORKER_CHANGED: Final = "runstate: workers never change, and go only after all that they have written"
+ENTRY_CHANGED: Final = "runstate: entries never change, and go only after their execution has ended"
+
+
+def _one_of(members: Iterable[Enum]) -> str:
+    return "(" + ", ".join(f"'{member.value}'" for member in members) + ")"
+
+
+def _legal_pairs() -> str:
+    return " OR ".join(
+        f"(NEW.source = '{source.value}' AND NEW.target IN {_one_of(in_table_order(targets))})"
+        for source, targets in TRANSITIONS.items()
+        if targets
+    )
+
+
+def _accepted_causes() -> str:
+    return " OR ".join(
+        f"(target = '{state.value}' AND cause IN {_one_of(sorted(causes, key=lambda cause: cause.value))})"
+        for state, causes in CAUSES.items()
+    )
+
+
+_STATES: Final = _one_of(ExecutionState)
+_TERMINAL: Final = _one_of(in_table_order(TERMINAL))
+_LIVE: Final = _one_of(in_table_order(LIVE))
+
+SCHEMA: Final = f"""
+CREATE TABLE meta (key TEXT PRIMARY KEY, value INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+INSERT INTO meta VALUES ('pruned', 0), ('ended', 0);
+
+CREATE TABLE workers (
+    number INTEGER PRIMARY KEY,
+    incarnation TEXT NOT NULL UNIQUE CHECK (incarnation <> '')
+) STRICT;
+
+CREATE TABLE executions (
+    number INTEGER PRIMARY KEY AUTOINCREMENT,
+    execution_id TEXT NOT NULL UNIQUE CHECK (execution_id <> ''),
+    agent TEXT NOT NULL CHECK (agent <> ''),
+    thread_id TEXT NOT NULL CHECK (thread_id <> ''),
+    user_id TEXT NOT NULL CHECK (user_id <> ''),
+    worker INTEGER NOT NULL REFERENCES workers,
+    created_at_ns INTEGER NOT NULL,
+    timeout REAL CHECK (timeout > 0),
+    heartbeat_timeout REAL CHECK (heartbeat_timeout > 0),
+    metadata_json TEXT,
+    state TEXT NOT NULL DEFAULT '{INITIAL.value}' CHECK (state IN {_STATES}),
+    seq INTEGER NOT NULL DEFAULT 0,
+    updated_at_ns INTEGER NOT NULL,
+    phase TEXT CHECK (phase IN {_one_of(Phase)}),
+    phase_detail TEXT
+) STRICT;
+CREATE INDEX executions_by_thread ON executions (thread_id);
+CREATE INDEX executions_by_user ON executions (user_id);
+CREATE INDEX executions_live ON executions (state) WHERE state IN {_LIVE};
+CREATE INDEX executions_ended ON executions (updated_at_ns) WHERE state IN {_TERMINAL};
+
+CREATE TABLE entries (
+    position INTEGER PRIMARY KEY AUTOINCREMENT,
+    number INTEGER NOT NULL REFERENCES executions,
+    seq INTEGER NOT NULL CHECK (seq > 0),
+    at_ns INTEGER NOT NULL,
+    worker INTEGER NOT NULL REFERENCES workers,
+    source TEXT CHECK (source IN {_STATES}),
+    target TEXT CHECK (target IN {_STATES}),
+    phase TEXT CHECK (phase IN {_one_of(Phase)}),
+    detail TEXT,
+    cause TEXT CHECK (cause IN {_one_of(Cause)}),
+    error TEXT,
+    evidence_json TEXT,
+    result_json TEXT,
+    UNIQUE (number, seq),
+    CHECK ((target IS NULL) <> (phase IS NULL)),
+    CHECK (CASE WHEN target IN {_TERMINAL} THEN evidence_json IS NOT NULL AND cause IS NOT NULL AND ({_accepted_causes()})
+           ELSE cause IS NULL AND evidence_json IS NULL AND error IS NULL END),
+    CHECK (result_json IS NULL OR target = '{ExecutionState.COMPLETED.value}'),
+    CHECK (detail IS NULL OR phase IS NOT NULL)
+) STRICT;
+
+CREATE TRIGGER entries_continue_the_log BEFORE INSERT ON entries
+WHEN EXISTS (SELECT 1 FROM entries WHERE position = NEW.position) OR NOT EXISTS (
+    SELECT 1 FROM executions AS x
+    WHERE x.number = NEW.number AND x.seq = NEW.seq - 1 AND x.worker = NEW.worker
+      AND CASE
+        WHEN NEW.phase IS NOT NULL THEN NEW.source IS NULL AND NEW.seq > 1 AND x.state IN {_LIVE}
+        WHEN NEW.seq = 1 THEN NEW.source IS NULL AND NEW.target = '{INITIAL.value}'
+        ELSE x.state = NEW.source AND ({_legal_pairs()})
+      END
+)
+BEGIN SELECT RAISE(ABORT, '{REFUSED.replace("'", "''")}'); END;
+
+CREATE TRIGGER executions_follow_the_log AFTER INSERT ON entries
+BEGIN
+    UPDATE executions
+    SET seq = NEW.seq, state = coalesce(NEW.target, state), updated_at_ns = NEW.at_ns,
+        phase = coalesce(NEW.phase, phase),
+        phase_detail = CASE WHEN NEW.phase IS NULL THEN phase_detail ELSE NEW.detail END
+    WHERE number = NEW.number;
+END;
+
+CREATE TRIGGER executions_begin_at_the_beginning BEFORE INSERT ON executions
+WHEN NEW.state <> '{INITIAL.value}' OR NEW.seq <> 0
+  OR EXISTS (SELECT 1 FROM executions WHERE number = NEW.number OR execution_id = NEW.execution_id)
+BEGIN SELECT RAISE(ABORT, '{READ_ONLY_STATE}'); END;
+
+CREATE TRIGGER executions_only_follow_the_log BEFORE UPDATE ON executions
+WHEN NOT EXISTS (
+    SELECT 1 FROM entries AS e
+    WHERE e.number = OLD.number AND e.seq = NEW.seq AND NEW.seq = OLD.seq + 1
+      AND NEW.state = coalesce(e.target, OLD.state) AND NEW.execution_id = OLD.execution_id AND NEW.worker = OLD.worker
+)
+BEGIN SELECT RAISE(ABORT, '{READ_ONLY_STATE}'); END;
+
+CREATE TRIGGER executions_go_after_their_entries BEFORE DELETE ON executions
+WHEN OLD.state IN {_LIVE} OR EXISTS (SELECT 1 FROM entries WHERE number = OLD.number)
+BEGIN SELECT RAISE(ABORT, '{ENTRY_CHANGED}'); END;
+
+CREATE TRIGGER executions_ended_more AFTER UPDATE OF state ON executions WHEN NEW.state IN {_TERMINAL}
+BEGIN UPDATE meta SET value = value + 1 WHERE key = 'ended'; END;
+
+CREATE TRIGGER executions_ended_less AFTER DELETE ON executions
+BEGIN UPDATE meta SET value = value - 1 WHERE key = 'ended'; END;
+
+CREATE TRIGGER pruned_only_grows BEFORE UPDATE ON meta WHEN OLD.key = 'pruned' AND NEW.value < OLD.value
+BEGIN SELECT RAISE(ABORT, '{PRUNED_SHRANK}'); END;
+
+CREATE TRIGGER meta_is_complete BEFORE INSERT ON meta
+BEGIN SELECT RAISE(ABORT, '{PRUNED_SHRANK}'); END;
+
+CREATE TRIGGER meta_stays BEFORE DELETE ON meta
+BEGIN SELECT RAISE(ABORT, '{PRUNED_SHRANK}'); END;
+
+CREATE TRIGGER workers_come_once BEFORE INSERT ON workers
+WHEN EXISTS (SELECT 1 FROM workers WHERE number = NEW.number OR incarnation = NEW.incarnation)
+BEGIN SELECT RAISE(ABORT, '{WORKER_CHANGED}'); END;
+
+CREATE TRIGGER workers_never_change BEFORE UPDATE ON workers
+BEGIN SELECT RAISE(ABORT, '{WORKER_CHANGED}'); END;
+
+CREATE TRIGGER workers_go_last BEFORE DELETE ON workers
+WHEN EXISTS (SELECT 1 FROM executions WHERE worker = OLD.number) OR EXISTS (SELECT 1 FROM entries WHERE worker = OLD.number)
+BEGIN SELECT RAISE(ABORT, '{WORKER_CHANGED}'); END;
+
+CREATE TRIGGER entries_never_change BEFORE UPDATE ON entries
+BEGIN SELECT RAISE(ABORT, '{ENTRY_CHANGED}'); END;
+
+CREATE TRIGGER entries_go_with_their_execution BEFORE DELETE ON entries
+WHEN EXISTS (SELECT 1 FROM executions WHERE number = OLD.number AND state IN {_LIVE})
+BEGIN SELECT RAISE(ABORT, '{ENTRY_CHANGED}'); END;
+
+PRAGMA application_id = {APPLICATION_ID};
+PRAGMA user_version = {SCHEMA_VERSION};
+"""
+
+ADD_WORKER: Final = "INSERT INTO workers (incarnation) VALUES (?)"
+WORKER_NUMBER: Final = "SELECT number FROM workers WHERE incarnation = ?"
+
+ADD_EXECUTION: Final = """
+INSERT INTO executions (execution_id, agent, thread_id, user_id, worker, created_at_ns, updated_at_ns, timeout,
+                        heartbeat_timeout, metadata_json)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+"""
+
+ADD_ENTRY: Final = """
+INSERT INTO entries (number, seq, at_ns, worker, source, target, phase, detail, cause, error, evidence_json, result_json)
+VALUES ((SELECT number FROM executions WHERE execution_id = ?), ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+"""
+
+HEAD: Final = """
+SELECT pruned.value, max(pruned.value, coalesce((SELECT max(position) FROM entries), 0))
+FROM meta AS pruned WHERE pruned.key = 'pruned'
+"""
+"""The newest position pruned, and the newest position of all."""
+
+ENDED: Final = "SELECT value FROM meta WHERE key = 'ended'"
+
+_EXPIRED: Final = f"""
+SELECT number FROM (
+    SELECT number, updated_at_ns, row_number() OVER (ORDER BY updated_at_ns, number) AS age FROM (
+        SELECT number, updated_at_ns FROM executions WHERE state IN {_TERMINAL} ORDER BY updated_at_ns LIMIT :at_most
+    )
+)
+WHERE updated_at_ns < :oldest_ns OR age <= :too_many
+"""
+PRUNE: Final = (
+    "CREATE TEMP TABLE IF NOT EXISTS expired (number INTEGER PRIMARY KEY)",
+    f"INSERT INTO expired {_EXPIRED}",
+    "UPDATE meta SET value = max(value, coalesce((SELECT max(position) FROM entries WHERE number IN expired), 0)) "
+    "WHERE key = 'pruned'",
+    "DELETE FROM entries WHERE number IN expired",
+    "DELETE FROM executions WHERE number IN expired",
+    "DELETE FROM expired",
+)
+"""Statements that remove executions past their retention, in order; the second takes the parameters."""
+
+_READ_EVENTS: Final = """
+SELECT e.position, x.execution_id, e.seq, e.at_ns, w.incarnation, e.source, e.target, e.phase, e.detail, e.cause,
+       e.error, e.evidence_json, e.result_json, x.agent, x.thread_id, x.user_id, x.timeout, x.heartbeat_timeout,
+       x.metadata_json
+FROM entries AS e JOIN executions AS x ON x.number = e.number JOIN workers AS w ON w.number = e.worker
+WHERE e.position > :after{conditions}
+ORDER BY e.position LIMIT :limit
+"""
+
+_READ_EXECUTIONS: Final = """
+SELECT x.execution_id, x.agent, x.thread_id, x.user_id, x.state, x.seq, x.created_at_ns, x.updated_at_ns, w.incarnation,
+       x.timeout, x.heartbeat_timeout, x.phase, x.phase_detail, e.cause, e.error, x.metadata_json, e.result_json,
+       e.evidence_json
+FROM executions AS x JOIN workers AS w ON w.number = x.worker
+LEFT JOIN entries AS e ON e.number = x.number AND e.seq = x.seq
+WHERE x.seq > 0{conditions}
+ORDER BY x.number DESC LIMIT :limit
+"""
+
+_CONDITIONS: Final = {
+    "execution_id": " AND x.execution_id = :execution_id",
+    "agent": " AND x.agent = :agent",
+    "thread_id": " AND x.thread_id = :thread_id",
+    "user_id": " AND x.user_id = :user_id",
+    "state": " AND x.state = :state",
+}
+
+
+def read_events(selection: Selection) -> str:
+    """The statement that reads events after a position."""
+    return _READ_EVENTS.format(conditions=_conditions(selection, ignored="state"))
+
+
+def read_executions(selection: Selection) -> str:
+    """The statement that reads executions, the newest first."""
+    return _READ_EXECUTIONS.format(conditions=_conditions(selection, ignored=""))
+
+
+def parameters(selection: Selection) -> dict[str, str | int | None]:
+    """The values that the conditions of a selection refer to."""
+    return {
+        "execution_id": selection.execution_id,
+        "agent": selection.agent,
+        "thread_id": selection.thread_id,
+        "user_id": selection.user_id,
+        "state": None if selection.state is None else selection.state.value,
+    }
+
+
+def _conditions(selection: Selection, ignored: str) -> str:
+    return "".join(
+        condition for name, condition in _CONDITIONS.items() if name != ignored and getattr(selection, name) is not None
+    )

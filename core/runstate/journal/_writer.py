@@ -1,0 +1,283 @@
+"""The one writer: takes decided entries from the buffer and appends them to the journal in batches (group commit).
+
+A thread does it, started when first needed. It sleeps until an entry arrives, gathers for `LINGER` seconds unless somebody
+waits at a barrier, and writes everything there is. A caller that must wait for durability puts a barrier into the
+buffer; if nobody is writing at that moment it writes itself, which saves two thread switches (leader and follower, as in
+the commit of most databases).
+
+A failed write loses nothing: its entries go back to the front of the buffer, every barrier in it gets the error, and the
+buffer refuses all further moves with that error. The writer tries again by itself every `RETRY` seconds, and so does every
+flush; the first success heals. Entries that the journal refuses because another writer was first are not retried: their
+executions are reported as lost, and so is every barrier that waited for them.
+"""
+
+from __future__ import annotations
+
+import copy
+import threading
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from typing import Final, cast
+
+from .._buffer import Barrier, Buffer, payload_size
+from .._errors import JournalConflictError, JournalError, JournalUnavailableError, RunstateError, WaitTimeoutError
+from .._records import Entry, Selection
+from . import Journal
+from .memory import MemoryJournal
+
+LINGER: Final = 0.002
+"""Seconds that a move which nobody waits for may wait for company."""
+MEMORY_LINGER: Final = 0.05
+"""The same for the journal in memory, where nobody waits for a disk."""
+CALLERS_BATCH: Final = 1_024
+"""Entries after which a caller writes to the journal in memory itself."""
+RETRY: Final = 0.5
+"""Seconds between attempts after a failure."""
+MAX_BATCH: Final = 4_096
+"""Entries in one append."""
+
+
+class JournalWriter:
+    """Writes what the buffer holds.
+
+    Args:
+        journal: Where to.
+        buffer: Where from.
+        on_written: Called after each append, in whichever thread wrote.
+        on_conflict: Called with the journal's refusal of some executions' entries.
+    """
+
+    def __init__(
+        self,
+        journal: Journal,
+        buffer: Buffer,
+        on_written: Callable[[], None],
+        on_conflict: Callable[[JournalConflictError], None],
+    ) -> None:
+        self._journal = journal
+        self._buffer = buffer
+        self._on_written = on_written
+        self._on_conflict = on_conflict
+        self._linger = LINGER
+        if isinstance(journal, MemoryJournal):
+            # Nothing here blocks and nothing becomes durable. A thread would only move the work to a core where none of
+            # the entries is in the cache, so callers write, and the thread cares for what nobody is pushing.
+            buffer.write_in_callers(self._write_unless_main, CALLERS_BATCH)
+            self._linger = MEMORY_LINGER
+        self._write_lock = threading.Lock()
+        self._start_lock = threading.Lock()
+        self._thread: threading.Thread | None = None
+        self._interrupted = False
+        """Whether an append was left by an interrupt, so that some of its entries may have been stored."""
+        self._writing_thread: int | None = None
+        self.is_writing: bool = False
+        """Whether entries have left the buffer that may not have arrived yet."""
+        self.written: int = 0
+        self.commits: int = 0
+        self.rejected: int = 0
+
+    def start(self) -> None:
+        """Start the thread unless it runs."""
+        with self._start_lock:
+            if self._thread is None and not self._buffer.closed:
+                self._thread = threading.Thread(target=self._run, name="runstate-writer", daemon=True)
+                self._thread.start()
+
+    def flush(self, timeout: float | None = None) -> None:
+        """Block until everything decided before this call is durable.
+
+        Raises:
+            WaitTimeoutError: *timeout* seconds were not enough.
+            JournalError: It could not be written; it is kept, and tried again.
+        """
+        future = self.barrier()
+        if timeout is None and not _in_main_thread():  # an append takes as long as it takes: not for who has a limit
+            self._write_unless_busy()
+        else:
+            self.start()
+        if future.done():
+            future.result()
+            return
+        self._buffer.hurry()
+        try:
+            future.result(timeout)
+        except TimeoutError as error:
+            if timeout is None:
+                raise
+            raise WaitTimeoutError("not everything became durable", timeout) from error
+
+    async def aflush(self) -> None:
+        """Wait, without blocking the event loop, until everything decided before this call is durable.
+
+        Raises:
+            JournalError: It could not be written; it is kept, and tried again.
+        """
+        import asyncio
+
+        future = self.barrier()
+        self.hurry()
+        await asyncio.wrap_future(future)
+
+    def barrier(self) -> Future[None]:
+        """Mark this place in the buffer; the future is done when everything before it is durable, or has failed."""
+        barrier = Barrier()
+        self._buffer.entries.append(barrier)
+        self._buffer.urgent = True
+        if self._buffer.closed:  # the thread may be gone
+            with self._write_lock:
+                self._write()
+        return barrier.future
+
+    def hurry(self) -> None:
+        """Have the thread write now."""
+        self.start()
+        self._buffer.hurry()
+
+    def close(self) -> None:
+        """Write what is left and stop the thread. The buffer has been closed, so nothing more comes.
+
+        Raises:
+            JournalError: Not everything could be written.
+        """
+        if self._writing_thread == threading.get_ident():
+            raise JournalUnavailableError(
+                "close() was called by a signal handler that interrupted a write; raise SystemExit in the handler instead"
+            )
+        with self._start_lock:
+            thread, self._thread = self._thread, None
+        self._buffer.hurry()
+        if thread is not None and thread is not threading.current_thread():
+            thread.join()
+        if self._buffer.entries:
+            with self._write_lock:
+                self._write()
+        if self._buffer.failure is not None and self._buffer.entries:
+            raise self._buffer.refusal()
+
+    def forget_thread(self) -> None:
+        """Start afresh in a forked child, where the thread does not exist and the parent writes what was pending."""
+        self._thread = None
+        self._write_lock = threading.Lock()
+        self._start_lock = threading.Lock()
+        self._buffer.after_fork()
+        self.written = self.commits = self.rejected = 0
+
+    def _run(self) -> None:
+        buffer = self._buffer
+        while not buffer.closed:
+            if not buffer.entries:
+                buffer.idle = True
+                if not buffer.entries:  # nothing slipped in before `idle` was seen
+                    buffer.wake.wait()
+                buffer.idle = False
+            buffer.wake.clear()
+            if not buffer.urgent and not buffer.closed:
+                buffer.wake.wait(self._linger)
+            buffer.wake.clear()
+            with self._write_lock:
+                self._write()
+            if buffer.failure is not None and not buffer.closed:
+                time.sleep(RETRY)
+        if buffer.entries and buffer.failure is None:
+            with self._write_lock:
+                self._write()
+
+    def _write_unless_busy(self) -> None:
+        if not self._write_lock.locked():
+            with self._write_lock:  # `with`, as a signal can come between acquiring by hand and a `try`
+                self._write()
+
+    def _write_unless_main(self) -> None:
+        if _in_main_thread():
+            self._buffer.wake.set()
+        else:
+            self._write_unless_busy()
+
+    def _write(self) -> None:
+        """Append everything that is in the buffer, batch by batch. Called with the write lock held."""
+        self.is_writing = True  # before anything is taken out, so that no reader misses what is in between
+        self._writing_thread = threading.get_ident()
+        try:
+            self._write_all()
+        finally:
+            self._writing_thread = None
+            self.is_writing = False
+
+    def _without_stored(self, batch: Sequence[Entry]) -> list[Entry]:
+        """Leave out what the interrupted append had stored: nobody else writes these executions, so their seq tells."""
+        stored: dict[str, int] = {}
+        for execution_id in {entry.execution_id for entry in batch}:
+            found = self._journal.executions(Selection(execution_id=execution_id), 1)
+            stored[execution_id] = found[0].seq if found else 0
+        return [entry for entry in batch if entry.seq > stored[entry.execution_id]]
+
+    def _write_all(self) -> None:
+        """Append, tell the waiters, and only then take out of the buffer.
+
+        So nothing is lost whatever interrupts this, and what was stored already is recognised when it is appended again.
+        """
+        entries = self._buffer.entries
+        self._buffer.urgent = False
+        while entries:
+            taken = list(entries)[:MAX_BATCH]  # copied by one call into C, during which nobody appends
+            barriers: list[Barrier] = []
+            batch: Sequence[Entry]
+            if Barrier in set(map(type, taken)):
+                barriers = [item for item in taken if isinstance(item, Barrier)]
+                batch = [item for item in taken if not isinstance(item, Barrier)]
+            else:
+                batch = cast("list[Entry]", taken)
+            if self._interrupted:
+                batch = self._without_stored(batch)
+            conflict: JournalConflictError | None = None
+            self._interrupted = True
+            try:
+                if batch:
+                    self._journal.append(batch)
+            except JournalConflictError as error:
+                conflict = error
+                self.rejected += len(error.execution_ids)
+                self._on_conflict(error)
+            except Exception as error:  # noqa: BLE001 - kept, refused with, and raised to everyone who waits
+                failure = error if isinstance(error, JournalError) else JournalError(f"the journal failed: {error!r}")
+                failure.__cause__ = failure.__cause__ or (error if failure is not error else None)
+                self._interrupted = False
+                self._buffer.fail(failure)
+                for barrier in [item for item in list(entries) if isinstance(item, Barrier)]:
+                    _settle(barrier, self._buffer.refusal())
+                return
+            self._interrupted = False
+            self.written += len(batch)
+            self.commits += bool(batch)
+            if self._buffer.reserved:
+                self._buffer.release(sum(map(payload_size, batch)))
+            if batch and self._buffer.failure is not None:
+                self._buffer.heal()
+            for barrier in barriers:
+                _settle(barrier, conflict)
+            for _ in taken:
+                entries.popleft()
+            if batch:
+                self._on_written()
+
+
+def _in_main_thread() -> bool:
+    """Whether signal handlers may run in the middle of what the caller does: it then must not be writing.
+
+    A Ctrl-C inside a transaction, or a handler that closes the tracker, would find it half done. So the main thread leaves writing
+    to the writer's thread.
+    """
+    return threading.get_ident() == threading.main_thread().ident
+
+
+def _settle(barrier: Barrier, error: RunstateError | None) -> None:
+    """Tell whoever waits at a barrier; a waiter that gave up, or was told of an earlier failure, is left alone."""
+    future = barrier.future
+    if not future.done() and future.set_running_or_notify_cancel():
+        if error is None:
+            future.set_result(None)
+        else:
+            own = copy.copy(error)  # each waiter gets one of its own, which it may add to
+            own.__cause__ = error
+            future.set_exception(own)

@@ -1,0 +1,237 @@
+"""The journal in memory: the reference that the conformance suite is written against.
+
+It refuses exactly what the SQL stores refuse, because it asks the same table: a fake that accepts an illegal move is
+worse than none. It keeps what retention allows and is gone with the process.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections import deque
+from collections.abc import Iterator, Sequence
+from itertools import islice
+from typing import Final
+from weakref import WeakSet
+
+from .._errors import JournalConflictError, SubscriptionLaggedError
+from .._records import Created, Entry, Event, ExecutionRecord, Limits, PhaseChange, Selection, Transition
+from .._states import CAUSES, INITIAL, TRANSITIONS, ExecutionState
+from . import Page
+
+_open_journals: Final[WeakSet[MemoryJournal]] = WeakSet()
+
+
+_COMPLETED: Final = ExecutionState.COMPLETED
+_WORTH_MOVING: Final = 1_024
+_TRANSITIONS: Final = dict(TRANSITIONS)  # the same tables without the read-only view around them
+_CAUSES: Final = dict(CAUSES)
+
+
+class _Log:
+    """One execution: how it began, where its log lies, and what it folds to."""
+
+    __slots__ = ("created", "first", "incarnation", "last", "phase", "seq", "state")
+
+    def __init__(self, created: Created, first: int) -> None:
+        self.created = created
+        self.incarnation = created.incarnation
+        self.first = first
+        """Position of its first entry. The others follow, among those of other executions."""
+        self.seq = 1
+        self.state: ExecutionState = INITIAL
+        self.phase: PhaseChange | None = None
+        self.last: Entry = created
+
+
+class MemoryJournal:
+    """Keeps executions in this process only.
+
+    Args:
+        limits: `retention` and `retained_executions` say what is kept.
+    """
+
+    def __init__(self, limits: Limits | None = None) -> None:
+        self._limits = limits if limits is not None else Limits()
+        self._lock = threading.Lock()
+        self._logs: dict[str, _Log] = {}
+        self._entries: list[Entry | None] = []
+        """What is at position `_removed` + 1 and on; None where it was pruned."""
+        self._removed = 0
+        self._gaps = 0
+        """How many pruned places are at the front of `_entries`."""
+        self._pruned = 0
+        self._ended: deque[_Log] = deque()
+        _open_journals.add(self)
+
+    def __repr__(self) -> str:
+        return f"<MemoryJournal with {len(self._logs)} executions>"
+
+    def append(self, batch: Sequence[Entry], /) -> None:
+        """Store entries in order. See `Journal.append`."""
+        refused: list[str] = []
+        with self._lock:
+            logs, entries, table = self._logs, self._entries, _TRANSITIONS
+            for entry in batch:
+                if type(entry) is Transition:
+                    execution_id, seq, _, source, target, incarnation, cause, evidence, error, result_json = entry
+                    log = logs.get(execution_id)
+                    if (
+                        log is None
+                        or seq != log.seq + 1
+                        or incarnation != log.incarnation
+                        or source is not log.state
+                        or target not in table[source]
+                    ):
+                        refused.append(execution_id)
+                        continue
+                    if not table[target]:
+                        if (
+                            cause not in _CAUSES[target]
+                            or evidence is None
+                            or (result_json is not None and target is not _COMPLETED)
+                        ):
+                            refused.append(execution_id)
+                            continue
+                    elif cause is not None or evidence is not None or error is not None or result_json is not None:
+                        refused.append(execution_id)
+                        continue
+                    log.state = target
+                    log.seq = seq
+                elif type(entry) is PhaseChange:
+                    log = logs.get(entry.execution_id)
+                    if (
+                        log is None
+                        or entry.seq != log.seq + 1
+                        or entry.incarnation != log.incarnation
+                        or not table[log.state]
+                    ):
+                        refused.append(entry.execution_id)
+                        continue
+                    log.phase = entry
+                    log.seq = entry.seq
+                else:
+                    execution_id = entry.execution_id
+                    if type(entry) is not Created or execution_id in logs or entry.seq != 1:
+                        refused.append(execution_id)
+                        continue
+                    logs[execution_id] = log = _Log(entry, self._removed + len(entries) + 1)
+                log.last = entry
+                entries.append(
+                    entry
+                )  # the first call after the stores: an interrupt finds an entry taken whole or not at all
+                if not table[log.state]:
+                    self._ended.append(log)
+            if batch:
+                self._prune(batch[-1].at_ns)
+        if refused:
+            raise JournalConflictError(refused, "they do not continue what is stored")
+
+    def read(self, after: int, limit: int, selection: Selection, /) -> Page:
+        """Read events in order of position. See `Journal.read`."""
+        with self._lock:
+            if 0 < after < self._pruned:
+                raise SubscriptionLaggedError(after, self._pruned)
+            events = list(islice(self._events(after, selection), limit))
+            head = self._removed + len(self._entries)
+            return Page(events, events[-1].position if len(events) == limit else max(after, head))
+
+    def executions(self, selection: Selection, limit: int, /) -> Sequence[ExecutionRecord]:
+        """Read executions, the newest first. See `Journal.executions`."""
+        with self._lock:
+            if selection.execution_id is not None:
+                found = self._logs.get(selection.execution_id)
+                logs = iter([found] if found is not None else [])
+            else:
+                logs = reversed(self._logs.values())
+            matching = (log for log in logs if _matches(log, selection, log.state))
+            return [self._record(log) for log in islice(matching, limit)]
+
+    def close(self) -> None:
+        """Keep everything: a closed tracker's records can still be read."""
+
+    def _events(self, after: int, selection: Selection) -> Iterator[Event]:
+        entries, removed = self._entries, self._removed
+        wanted, start, last_seq = selection.execution_id, max(after, removed), 0
+        if wanted is not None:
+            log = self._logs.get(wanted)
+            if log is None:
+                return
+            start, last_seq = max(start, log.first - 1), log.seq
+        for index in range(start - removed, len(entries)):
+            entry = entries[index]
+            if entry is None or (wanted is not None and entry.execution_id != wanted):
+                continue
+            log = self._logs[entry.execution_id]
+            if _matches(log, selection, None):
+                created = log.created
+                yield Event(removed + index + 1, entry, created.agent, created.thread_id, created.user_id)
+            if entry.seq == last_seq:
+                return
+
+    def _record(self, log: _Log) -> ExecutionRecord:
+        created, phase = log.created, log.phase
+        end = log.last if isinstance(log.last, Transition) and not _TRANSITIONS[log.state] else None
+        return ExecutionRecord(
+            created.execution_id,
+            created.agent,
+            created.thread_id,
+            created.user_id,
+            log.state,
+            log.seq,
+            created.at_ns,
+            log.last.at_ns,
+            created.incarnation,
+            created.timeout,
+            created.heartbeat_timeout,
+            phase.phase if phase is not None else None,
+            phase.detail if phase is not None else None,
+            end.cause if end is not None else None,
+            end.evidence if end is not None else None,
+            end.error if end is not None else None,
+            created.metadata_json,
+            end.result_json if end is not None else None,
+        )
+
+    def _prune(self, now_ns: int) -> None:
+        ended, limits = self._ended, self._limits
+        oldest_ns = now_ns - int(limits.retention * 1e9)
+        while ended and (len(ended) > limits.retained_executions or ended[0].last.at_ns < oldest_ns):
+            self._remove(ended.popleft())
+
+    def _remove(self, log: _Log) -> None:
+        entries, execution_id = self._entries, log.created.execution_id
+        del self._logs[execution_id]
+        index, left = log.first - self._removed - 1, log.seq
+        while left:
+            entry = entries[index]
+            if entry is not None and entry.execution_id == execution_id:
+                entries[index] = None
+                left -= 1
+                self._pruned = max(self._pruned, self._removed + index + 1)
+            index += 1
+        while self._gaps < len(entries) and entries[self._gaps] is None:
+            self._gaps += 1
+        if self._gaps > _WORTH_MOVING and self._gaps * 2 > len(entries):
+            del entries[: self._gaps]
+            self._removed += self._gaps
+            self._gaps = 0
+
+
+def _matches(log: _Log, selection: Selection, state: ExecutionState | None) -> bool:
+    created = log.created
+    return (
+        (selection.state is None or state is None or state is selection.state)
+        and (selection.agent is None or created.agent == selection.agent)
+        and (selection.thread_id is None or created.thread_id == selection.thread_id)
+        and (selection.user_id is None or created.user_id == selection.user_id)
+    )
+
+
+def _after_fork() -> None:
+    """Replace the locks in a forked child: another thread of the parent may have held them."""
+    for journal in _open_journals:
+        journal._lock = threading.Lock()
+
+
+os.register_at_fork(after_in_child=_after_fork)

@@ -1,0 +1,32 @@
+"""Fixtures for every test: a clock that stands still, each store, and a tracker on each store."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from runstate import ExecutionTracker
+
+from .clock import FakeClock
+from .stores import STORES, Store
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    """The clock of `tracker`."""
+    return FakeClock()
+
+
+@pytest.fixture(params=sorted(STORES))
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
+    """Each store in turn, empty."""
+    return STORES[request.param](tmp_path)
+
+
+@pytest.fixture
+def tracker(store: Store, clock: FakeClock) -> Iterator[ExecutionTracker]:
+    """An open tracker on each store in turn. Limits pass only by `clock.advance(…)` and `tracker.sweep()`."""
+    with ExecutionTracker(store.journal(), clock=clock) as tracker:
+        yield tracker

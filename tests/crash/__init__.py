@@ -1,0 +1,1 @@
+"""Programs that are killed, and disks that fail: what was promised is there."""

@@ -1,0 +1,113 @@
+"""The schema in a fresh file holds exactly the transition table: nothing is missing, nothing is added, nothing has drifted."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import sqlite3
+from collections.abc import Iterator
+from enum import Enum
+from pathlib import Path
+
+import pytest
+
+from runstate import CAUSES, TRANSITIONS, Cause, ExecutionState, Phase
+from runstate.journal import _sql
+from runstate.journal.sqlite import SqliteJournal
+
+LIVE = {state.value for state in ExecutionState if not state.is_terminal}
+TERMINAL = {state.value for state in ExecutionState if state.is_terminal}
+
+
+@pytest.fixture
+def schema(tmp_path: Path) -> Iterator[sqlite3.Connection]:
+    """A raw connection to a new journal."""
+    path = tmp_path / "new.db"
+    SqliteJournal(path).close()
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        yield connection
+
+
+def statement(connection: sqlite3.Connection, name: str) -> str:
+    """The SQL that made a table or trigger, as the file holds it."""
+    sql: str = connection.execute("SELECT sql FROM sqlite_schema WHERE name = ?", (name,)).fetchone()[0]
+    return sql
+
+
+def words(listed: str) -> set[str]:
+    """The quoted words in a piece of SQL."""
+    return set(re.findall(r"'([^']*)'", listed))
+
+
+def test_the_trigger_holds_exactly_the_table(schema: sqlite3.Connection) -> None:
+    """The pairs that the trigger on `entries` lets through are the 22 of the table."""
+    sql = statement(schema, "entries_continue_the_log")
+    pairs = {
+        (source, target)
+        for source, targets in re.findall(r"NEW\.source = '(\w+)' AND NEW\.target IN \(([^)]*)\)", sql)
+        for target in words(targets)
+    }
+    expected = {(source.value, target.value) for source, targets in TRANSITIONS.items() for target in targets}
+    assert pairs == expected
+    assert len(pairs) == 22
+
+
+@pytest.mark.parametrize(
+    ("table", "column", "enumeration"),
+    [
+        ("executions", "state", ExecutionState),
+        ("executions", "phase", Phase),
+        ("entries", "source", ExecutionState),
+        ("entries", "target", ExecutionState),
+        ("entries", "phase", Phase),
+        ("entries", "cause", Cause),
+    ],
+)
+def test_a_column_knows_exactly_the_members(
+    schema: sqlite3.Connection, table: str, column: str, enumeration: type[Enum]
+) -> None:
+    """Each enumerated column's CHECK lists every member's value and no other word."""
+    found = re.search(rf"^\s*{column} TEXT.*CHECK \({column} IN \(([^)]*)\)\)", statement(schema, table), re.MULTILINE)
+    assert found is not None
+    assert words(found[1]) == {member.value for member in enumeration}
+
+
+def test_an_end_accepts_exactly_its_causes(schema: sqlite3.Connection) -> None:
+    """The CHECK on causes holds the row of causes of each terminal state and of no other."""
+    pairs = re.findall(r"\(target = '(\w+)' AND cause IN \(([^)]*)\)\)", statement(schema, "entries"))
+    assert {target: words(causes) for target, causes in pairs} == {
+        state.value: {cause.value for cause in causes} for state, causes in CAUSES.items()
+    }
+
+
+def test_every_list_of_states_is_the_live_the_terminal_or_a_row(schema: sqlite3.Connection) -> None:
+    """Wherever the schema lists states, it lists all, the live ones, the terminal ones, or a row of the table."""
+    rows = [{target.value for target in targets} for targets in TRANSITIONS.values() if targets]
+    known = [{state.value for state in ExecutionState}, LIVE, TERMINAL, *rows]
+    listed = 0
+    for (sql,) in schema.execute("SELECT sql FROM sqlite_schema WHERE sql IS NOT NULL"):
+        for inside in re.findall(r"(?:state|source|target) IN \(([^)]*)\)", sql):
+            assert words(inside) in known
+            listed += 1
+    assert listed >= 10
+
+
+def test_the_file_is_marked(schema: sqlite3.Connection) -> None:
+    """A journal carries its application id (`RUNS`) and its schema version, and is in WAL mode."""
+    assert schema.execute("PRAGMA application_id").fetchone() == (int.from_bytes(b"RUNS", "big"),)
+    assert schema.execute("PRAGMA user_version").fetchone() == (_sql.SCHEMA_VERSION,)
+    assert schema.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+
+
+def test_every_table_is_strict_and_sound(schema: sqlite3.Connection) -> None:
+    """Every table has strict column types, and an empty journal passes SQLite's own checks."""
+    tables = [(name, strict) for _, name, kind, _, _, strict in schema.execute("PRAGMA table_list") if kind == "table"]
+    assert {name for name, strict in tables if not strict} <= {"sqlite_schema", "sqlite_temp_schema", "sqlite_sequence"}
+    assert schema.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+    assert schema.execute("PRAGMA foreign_key_check").fetchall() == []
+
+
+def test_no_word_of_the_schema_is_unquoted(schema: sqlite3.Connection) -> None:
+    """SQLite takes a word in double quotes for text when no column has that name; the schema uses none."""
+    for (sql,) in schema.execute("SELECT sql FROM sqlite_schema WHERE sql IS NOT NULL"):
+        assert '"' not in sql

@@ -1,0 +1,1 @@
+"""Stories: what happened once, and what happens now."""
