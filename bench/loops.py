@@ -13,7 +13,7 @@ AT_ONCE = 16
 
 
 def measure_loop(
-    gate: str, loop: ModuleType, folder: Path, *, runs: int, pairs: int, latency: float = 0.0
+    gate: str, loop: ModuleType, folder: Path, *, runs: int, pairs: int, latency: float = 0.0, url: str = ""
 ) -> list[Row]:
     """Measure a loop of `bench.rivals`.
 
@@ -24,9 +24,10 @@ def measure_loop(
         runs: How many runs are timed together.
         pairs: How many pairs; a third of it where runs are concurrent.
         latency: Seconds that a model's step takes.
+        url: The journal, if it is not a file in the folder.
     """
     folder.mkdir(exist_ok=True)
-    with asyncio.Runner() as runner, runstate.open(folder / "runstate.db") as tracker:
+    with asyncio.Runner() as runner, runstate.open(url or folder / "runstate.db") as tracker:
         ours, theirs = loop.tracked(tracker, latency), loop.untracked(latency)
         if runner.run(ours()) != runner.run(theirs()):
             raise AssertionError("the tracked loop gives another answer")

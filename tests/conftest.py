@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,6 +12,9 @@ from runstate import ExecutionTracker
 
 from .clock import FakeClock
 from .stores import STORES, Store
+
+# A shell that runs the tests in the background has them ignore Ctrl-C, and so would every program that they start and interrupt.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture

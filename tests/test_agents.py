@@ -296,27 +296,8 @@ def test_partials_and_callable_objects(tracker: ExecutionTracker) -> None:
         assert decorator(target).bind(**WHOSE)("Ann").result == "hello Ann"
 
 
-def test_a_decorated_method_takes_its_instance_as_an_argument(tracker: ExecutionTracker) -> None:
-    """In a class, `bind` gives a callable with the function's own parameters, the instance being the first."""
-
-    class Desk:
-        name = "desk 7"
-
-        @tracker.agent("airline")
-        def answer(self, message: str) -> str:
-            return f"{self.name}: {message}"
-
-        @tracker.agent("airline")
-        async def answer_later(self, message: str) -> str:
-            return f"{self.name}: {message}"
-
-    desk = Desk()
-    assert desk.answer.bind(**WHOSE)(desk, "hello").result == "desk 7: hello"
-    assert asyncio.run(desk.answer_later.bind(**WHOSE)(desk, "hello")).result == "desk 7: hello"
-
-
 def test_a_bound_method_is_an_agent(tracker: ExecutionTracker) -> None:
-    """Decorating an instance's own bound method is the way to have `self` filled in."""
+    """An instance's own bound method can be decorated, and stays bound."""
 
     class Desk:
         def __init__(self, tracker: ExecutionTracker) -> None:

@@ -19,7 +19,7 @@ import runstate
 SOURCE = Path(__file__).resolve().parent.parent / "core" / "runstate"
 
 LAYERS = """
-    _states _version _clock _deadlines _ids
+    _states _version _clock _deadlines _ids _wake
     _errors
     _json _checks
     _records

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -342,3 +343,12 @@ def test_a_position_in_the_future_waits(tracker: ExecutionTracker) -> None:
             subscription.get(0.01)
         execution_id = live_through(tracker)
         assert subscription.get(30.0).entry.execution_id == execution_id
+
+
+def test_a_dropped_subscription_is_forgotten(tracker: ExecutionTracker) -> None:
+    """A subscription that was neither closed nor kept leaves nothing behind in the tracker."""
+    subscription = tracker.subscribe()
+    assert len(tracker._news._listeners) == 1
+    del subscription
+    gc.collect()
+    assert len(tracker._news._listeners) == 0

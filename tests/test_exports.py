@@ -53,6 +53,7 @@ NAMES = [
     "JournalVersionError",
     "Json",
     "Limits",
+    "LiveState",
     "NoExecutionError",
     "NoOutcomeError",
     "NotBoundError",

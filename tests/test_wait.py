@@ -253,3 +253,19 @@ def test_a_cancelled_waiter_is_cancelled(tracker: ExecutionTracker) -> None:
         run.complete()
 
     asyncio.run(main())
+
+
+def test_waiting_ends_at_its_limit_while_the_journal_hangs(store: Store, wait: Callable[..., Outcome[Any]]) -> None:
+    """Where an end cannot become durable, waiting for it ends at its own limit and says what is missing."""
+    journal = GatedJournal(store.journal())
+    with ExecutionTracker(journal) as tracker:
+        run = tracker.create(**WHO).run()
+        tracker.flush()
+        journal.shut()
+        try:
+            run.complete("done")
+            with pytest.raises(WaitTimeoutError, match=f"the end of execution {run.execution_id} is not durable"):
+                wait(tracker, run.execution_id, 0.05)
+        finally:
+            journal.open()
+        assert isinstance(wait(tracker, run.execution_id, 30.0), Completed)

@@ -52,6 +52,7 @@ from ._states import CAUSES as CAUSES
 from ._states import TRANSITIONS as TRANSITIONS
 from ._states import Cause as Cause
 from ._states import ExecutionState as ExecutionState
+from ._states import LiveState as LiveState
 from ._states import Phase as Phase
 from ._version import __version__ as __version__
 
@@ -122,6 +123,7 @@ __all__ = [
     "JournalVersionError",
     "Json",
     "Limits",
+    "LiveState",
     "NoExecutionError",
     "NoOutcomeError",
     "NotBoundError",

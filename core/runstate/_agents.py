@@ -4,23 +4,63 @@ PEP 612 has no way to add keyword parameters to a `ParamSpec`, so whose message 
 own: `agent.bind(thread_id=…, user_id=…)` gives a callable with exactly the function's own parameters. The return type is kept
 too: an `async def` that returns `str` becomes a callable that returns `Outcome[str]` when awaited.
 
-What an agent raises becomes its outcome. What is not the agent's doing still leaves the call as an exception: a cancellation,
-a Ctrl-C, and a journal that cannot record the execution.
+| the function | the execution ends as | the call gives |
+|---|---|---|
+| returns a value | COMPLETED with it | `Completed(value)` |
+| returns what cannot be stored | FAILED, RAISED | `Failed`, with `NotJsonError` or `ResultTooLargeError` |
+| raises | FAILED, RAISED | `Failed`, with the exception |
+| completes by hand, and returns that very result, or None | COMPLETED, as recorded | `Completed(recorded)` |
+| completes by hand, and returns something else, or raises | COMPLETED, as recorded | `InvalidTransitionError`, or what was raised |
+| ends unhappily by hand, whatever it returns | that | that, as `Failed`, `TimedOut`, `Died` or `Cancelled` |
+| is stopped by a limit or by somebody else | that | that |
+| returns work instead of a result: an awaitable, a generator | FAILED, RAISED | `StateTypeError`; a coroutine is closed |
+| is cancelled, interrupted (any non-`Exception`) | CANCELLED | that exception |
+| cannot be recorded | – | `JournalError`, with the answer in `result` |
+
+So what is recorded is the truth, and an outcome never says anything else. A function of type `None` may record any JSON by
+hand, so its outcome is an `Outcome[Json]`.
+
+A function is async if it, or what it wraps (`functools.wraps`, `partial`, a method, `__call__`), is a coroutine function.
+Whether a wrapper awaits that itself is only seen from what it returns: then the value is taken as it is.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Mapping
-from typing import TYPE_CHECKING, Any, Generic, NoReturn, ParamSpec, TypeVar, cast, overload
+import inspect
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Generator, Mapping
+from functools import partial
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    Concatenate,
+    Final,
+    Generic,
+    NoReturn,
+    ParamSpec,
+    Protocol,
+    Self,
+    TypeVar,
+    cast,
+    overload,
+)
 
 from ._checks import checked
-from ._errors import JournalError, NotBoundError, StateTypeError
+from ._errors import JournalError, NotBoundError, StateTypeError, describe
+from ._json import Json
 from ._outcomes import Completed, Outcome, unhappy_outcome
 from ._scope import ExecutionScope
 from ._states import ExecutionState
 
 P = ParamSpec("P")
+Q = ParamSpec("Q")
 R = TypeVar("R")
+R_co = TypeVar("R_co", covariant=True)
+T = TypeVar("T")
+
+_UNDONE: Final = (Awaitable, Generator, AsyncGenerator)
+"""What is not a result but work that nobody has done yet."""
+_DEPTH: Final = 100
+"""How far wrappers are looked through: there are things that wrap themselves, or something new each time they are asked."""
 
 
 class _Tracked:
@@ -49,6 +89,24 @@ class _Tracked:
     ) -> ExecutionScope:
         return self._open_scope(thread_id=thread_id, user_id=user_id, timeout=timeout, metadata=metadata)
 
+    def _bound(self, instance: object, owner: type | None) -> Self:
+        """Fill in `self` or `cls` where Python does so for the function."""
+        bind: Callable[..., Any] | None = getattr(type(self.__wrapped__), "__get__", None)
+        function = self.__wrapped__ if bind is None else bind(self.__wrapped__, instance, owner)
+        return self if function is self.__wrapped__ else type(self)(function, self.name, self._open_scope)
+
+    def _complete(self, scope: ExecutionScope, result: object) -> None:
+        """Record what the function returned; raises `StateTypeError` for what is no result."""
+        if isinstance(result, _UNDONE):
+            if isinstance(result, Coroutine):
+                result.close()
+            scope.failure = StateTypeError(
+                f"agent {self.name!r} ({self.__qualname__}) must return its result, but returned work that nobody has done: "
+                f"{describe(cast('object', result))}; make it `async def` and await that, or run it to its end inside"
+            )
+            raise scope.failure
+        scope.complete(result)
+
     def _outcome(self, scope: ExecutionScope, result: R | None, error: Exception | None) -> Outcome[R]:
         live = scope.live
         if error is not None and (live is None or live.end is None or error is scope.failure):
@@ -62,11 +120,37 @@ class _Tracked:
             return unhappy_outcome(record, error)
         if error is not None:
             raise error  # the agent had said that it was done, and then failed: its outcome cannot tell that
-        return Completed(cast("R", result), execution_id=record.execution_id)
+        return Completed(cast("R", record.result if result is None else result), execution_id=record.execution_id)
+
+
+class _BindsSync(Protocol[P, R_co]):
+    """A sync agent by its parameters. Only so do all checkers see that `self` is the first of them."""
+
+    def bind(self, *, thread_id: str, user_id: str) -> Callable[P, Outcome[R_co]]:
+        """Say whose message the next call answers."""
+        ...
+
+
+class _BindsAsync(Protocol[P, R_co]):
+    """An async agent by its parameters."""
+
+    def bind(self, *, thread_id: str, user_id: str) -> Callable[P, Coroutine[Any, Any, Outcome[R_co]]]:
+        """Say whose message the next call answers."""
+        ...
 
 
 class SyncAgent(_Tracked, Generic[P, R]):
     """A tracked function. Made by `tracker.agent`."""
+
+    @overload
+    def __get__(self, instance: None, owner: type | None) -> SyncAgent[P, R]: ...
+    @overload
+    def __get__(self: _BindsSync[Concatenate[T, Q], R], instance: T, owner: type | None = None) -> SyncAgent[Q, R]: ...
+    @overload
+    def __get__(self, instance: object, owner: type | None = None) -> SyncAgent[P, R]: ...
+    def __get__(self, instance: object, owner: type | None = None) -> SyncAgent[Any, Any]:
+        """Bind a method to its instance, as Python does for a function."""
+        return self._bound(instance, owner)
 
     @checked
     def bind(
@@ -96,7 +180,7 @@ class SyncAgent(_Tracked, Generic[P, R]):
             try:
                 with scope:
                     result = function(*args, **kwargs)
-                    scope.complete(result)
+                    self._complete(scope, result)
             except Exception as error:  # noqa: BLE001 - it becomes the outcome, or is raised again there
                 return self._outcome(scope, result, error)
             return self._outcome(scope, result, None)
@@ -106,6 +190,18 @@ class SyncAgent(_Tracked, Generic[P, R]):
 
 class AsyncAgent(_Tracked, Generic[P, R]):
     """A tracked coroutine function. Made by `tracker.agent`."""
+
+    @overload
+    def __get__(self, instance: None, owner: type | None) -> AsyncAgent[P, R]: ...
+    @overload
+    def __get__(
+        self: _BindsAsync[Concatenate[T, Q], R], instance: T, owner: type | None = None
+    ) -> AsyncAgent[Q, R]: ...
+    @overload
+    def __get__(self, instance: object, owner: type | None = None) -> AsyncAgent[P, R]: ...
+    def __get__(self, instance: object, owner: type | None = None) -> AsyncAgent[Any, Any]:
+        """Bind a method to its instance, as Python does for a function."""
+        return self._bound(instance, owner)
 
     @checked
     def bind(
@@ -128,15 +224,16 @@ class AsyncAgent(_Tracked, Generic[P, R]):
             A coroutine function with the function's own parameters. Awaiting it raises `JournalError` when the execution
             cannot be recorded.
         """
-        function: Callable[P, Coroutine[Any, Any, R]] = self.__wrapped__
+        function: Callable[P, Any] = self.__wrapped__
 
         async def call(*args: P.args, **kwargs: P.kwargs) -> Outcome[R]:
             scope = self._scope(thread_id, user_id, timeout, metadata)
             result: R | None = None
             try:
                 async with scope:
-                    result = await function(*args, **kwargs)
-                    scope.complete(result)
+                    returned = function(*args, **kwargs)
+                    result = await returned if inspect.isawaitable(returned) else returned
+                    self._complete(scope, result)
             except Exception as error:  # noqa: BLE001 - it becomes the outcome, or is raised again there
                 return self._outcome(scope, result, error)
             return self._outcome(scope, result, None)
@@ -144,30 +241,53 @@ class AsyncAgent(_Tracked, Generic[P, R]):
         return call
 
 
+def _calls(function: Any) -> Any:
+    """What a call of this is a call of, as everybody can see; None for a function itself, or where nothing is known."""
+    if isinstance(function, partial):
+        return function.func
+    if isinstance(function, staticmethod | classmethod) or inspect.ismethod(function):
+        return cast("Any", function).__func__
+    return None if inspect.isroutine(function) or inspect.isclass(function) else type(function).__call__
+
+
+def _seen_through(function: Any) -> list[Any]:
+    """List a callable and what its calls are calls of, down to the function."""
+    layers: list[Any] = []
+    while function is not None and len(layers) < _DEPTH:
+        layers.append(function)
+        function = _calls(function)
+    return layers
+
+
+def _is_async(function: Any) -> bool:
+    """Whether a callable, or what it wraps, is a coroutine function."""
+    for _ in range(_DEPTH):
+        layers = _seen_through(function)
+        if any(map(inspect.iscoroutinefunction, layers)):
+            return True
+        function = next((one.__wrapped__ for one in layers if hasattr(one, "__wrapped__")), None)
+        if function is None:
+            break
+    return False
+
+
 def tracked_agent(
-    function: Callable[..., Any], name: str, open_scope: Callable[..., ExecutionScope]
+    function: object, name: str, open_scope: Callable[..., ExecutionScope]
 ) -> SyncAgent[..., Any] | AsyncAgent[..., Any]:
     """Wrap a function by its colour.
 
     Raises:
         StateTypeError: It is no plain function: not callable, or a generator, whose end nobody can see from its call.
     """
-    import inspect
-
-    if not callable(function):
+    if not callable(function) and not isinstance(function, classmethod):
         raise StateTypeError(f"@tracker.agent takes a function, not {type(function).__qualname__}")
-    called = getattr(function, "__call__", None)  # noqa: B004 - of an object, its method; of a function, a wrapper
-    if any(
-        is_kind(it)
-        for is_kind in (inspect.isgeneratorfunction, inspect.isasyncgenfunction)
-        for it in (function, called)
-    ):
+    target = cast("Callable[..., Any]", function)
+    if any(inspect.isgeneratorfunction(one) or inspect.isasyncgenfunction(one) for one in _seen_through(target)):
         raise StateTypeError(
-            f"@tracker.agent takes no generator ({getattr(function, '__qualname__', function)!s}): "
+            f"@tracker.agent takes no generator ({getattr(target, '__qualname__', target)!s}): "
             f"use `with tracker.execution(…)` inside it"
         )
-    is_async = inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(called)
-    return (AsyncAgent if is_async else SyncAgent)(function, name, open_scope)
+    return (AsyncAgent if _is_async(target) else SyncAgent)(target, name, open_scope)
 
 
 class AgentDecorator:
@@ -178,7 +298,11 @@ class AgentDecorator:
         self._open_scope = open_scope
 
     @overload
-    def __call__(self, function: Callable[P, Coroutine[Any, Any, R]]) -> AsyncAgent[P, R]: ...  # type: ignore[overload-overlap]  # pyright: ignore[reportOverlappingOverload]  # a coroutine function is also a function
+    def __call__(self, function: Callable[P, Coroutine[Any, Any, None]]) -> AsyncAgent[P, Json]: ...  # type: ignore[overload-overlap]  # pyright: ignore[reportOverlappingOverload]  # a coroutine function is also a function
+    @overload
+    def __call__(self, function: Callable[P, Coroutine[Any, Any, R]]) -> AsyncAgent[P, R]: ...  # type: ignore[overload-overlap]  # a coroutine function is also a function
+    @overload
+    def __call__(self, function: Callable[P, None]) -> SyncAgent[P, Json]: ...
     @overload
     def __call__(self, function: Callable[P, R]) -> SyncAgent[P, R]: ...
     def __call__(self, function: Callable[..., Any]) -> SyncAgent[..., Any] | AsyncAgent[..., Any]:

@@ -11,23 +11,58 @@ import copy
 import threading
 from collections import deque
 from collections.abc import Callable
-from concurrent.futures import Future
 from typing import Final
 
 from ._errors import JournalError, JournalFullError, RunstateError, TrackerClosedError
 from ._records import Created, Entry, Limits, Transition
+from ._wake import Wake
 
 SMALL: Final = 1_024
 """Bytes up to which a payload is not counted: the bound on entries bounds those already."""
 
 
 class Barrier:
-    """A place in the buffer: its future is done once everything before it is durable."""
+    """A place in the buffer: it is settled once everything before it is durable, or has failed.
 
-    __slots__ = ("future",)
+    Args:
+        tell: Called with it when it is settled, perhaps twice, in whichever thread wrote. It must neither block nor raise.
+    """
 
-    def __init__(self) -> None:
-        self.future: Future[None] = Future()
+    __slots__ = ("_tell", "_wake", "error", "settled")
+
+    def __init__(self, tell: Callable[[Barrier], None] | None = None) -> None:
+        self._tell = tell
+        self._wake = Wake()
+        self.settled: bool = False
+        self.error: RunstateError | None = None
+        """Why not everything before it is durable."""
+
+    def settle(self, error: RunstateError | None) -> None:
+        """Tell whoever waits. A second call changes nothing: what was told first stays."""
+        if self.settled:
+            return
+        if error is not None:
+            self.error = copy.copy(error)  # each waiter gets one of its own, which it may add to
+            self.error.__cause__ = error
+        self._wake.set()
+        if self._tell is not None:
+            self._tell(self)
+        self.settled = True  # last: an interrupted call is made again
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Block until it is settled; say whether it was in time. For one waiter.
+
+        Args:
+            timeout: Seconds to wait; None waits for ever.
+
+        Raises:
+            RunstateError: `error`.
+        """
+        if not self._wake.wait(timeout):
+            return False
+        if self.error is not None:
+            raise self.error
+        return True
 
 
 class Buffer:
@@ -62,7 +97,7 @@ class Buffer:
         """Whether the writer sleeps until there is anything to write."""
         self.urgent: bool = False
         """Whether somebody waits at a barrier: the writer then gathers no longer."""
-        self.wake: threading.Event = threading.Event()
+        self.wake: Wake = Wake()
         self._limits = limits
         self.reserved: int = 0
         self._bytes_lock = threading.Lock()
@@ -113,10 +148,12 @@ class Buffer:
                 raise JournalFullError("too many bytes wait to be written", self._limits.pending_bytes)
             self.reserved += size
 
-    def release(self, size: int) -> None:
-        """Give back what `reserve` counted."""
-        with self._bytes_lock:
+    def drop_first(self) -> None:
+        """Take out the oldest item, and give back what `reserve` counted for it."""
+        size = payload_size(self.entries[0])
+        with self._bytes_lock:  # an interrupt comes before or after both of these
             self.reserved -= size
+            self.entries.popleft()
 
     def fail(self, failure: JournalError) -> None:
         """Refuse everything from now on, for this reason."""
@@ -131,7 +168,7 @@ class Buffer:
     def after_fork(self) -> None:
         """Start afresh in a forked child: the parent writes what was pending."""
         self.entries.clear()
-        self.wake = threading.Event()
+        self.wake = Wake()
         self.idle = self.urgent = False
         self.reserved = 0
         self._bytes_lock = threading.Lock()
@@ -143,7 +180,7 @@ class Buffer:
         self.capacity = self.relief = 0
 
 
-def payload_size(entry: Entry) -> int:
+def payload_size(entry: Entry | Barrier) -> int:
     """Bytes that an entry counts against the payload budget: those of a payload that is not small."""
     payload = None
     if isinstance(entry, Transition):

@@ -74,8 +74,14 @@ class Deadlines(Generic[T]):
         """Remove and yield what has come due by *now_ns*; afterwards `next_ns` is the next time to look."""
         heap = self._heap
         self.next_ns = NEVER
-        while self.inbox:
-            self._put(self.inbox.popleft())
+        inbox, closed = self.inbox, 0
+        while inbox:
+            item = inbox.popleft()
+            if item.closed:
+                closed += 1
+            else:
+                self._put(item)
+        self.left = max(0, self.left - closed)
         if self.left > _WORTH_A_PASS and self.left * 2 > len(heap):
             self.left = 0
             heap[:] = [place for place in heap if not place[2].closed]

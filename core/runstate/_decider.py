@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable
-from typing import Final, NoReturn
+from typing import Final, NamedTuple, NoReturn
 
 from ._buffer import SMALL, Buffer
 from ._clock import Clock
@@ -52,6 +52,15 @@ _new: Final = tuple.__new__  # pyright: ignore[reportUnknownVariableType, report
 _new_lock: Final = threading.Lock
 
 
+class Counts(NamedTuple):
+    """How many executions were created, live and have ended, by end, and how many calls were refused."""
+
+    created: int
+    live: int
+    ended: dict[tuple[ExecutionState, Cause], int]
+    refused: int
+
+
 class Decider:
     """The live executions of one tracker, and every decision about them."""
 
@@ -67,17 +76,18 @@ class Decider:
         self.limits: Limits = limits
         self._closing = False
         self._counts_lock = threading.Lock()
-        self.refused: int = 0
-        self.lost: int = 0
-        self.ended: dict[tuple[ExecutionState, Cause], int] = {
+        self._refused: int = 0
+        self._lost: int = 0
+        self._ended: dict[tuple[ExecutionState, Cause], int] = {
             (state, cause): 0 for state, causes in CAUSES.items() for cause in causes
         }
 
-    @property
-    def created(self) -> int:
-        """Executions created: those that have ended, were lost, or live."""
+    def counts(self) -> Counts:
+        """Count what has happened, all at one moment."""
         with self._counts_lock:
-            return sum(self.ended.values()) + self.lost + len(self.live)
+            ended = {end: count for end, count in self._ended.items() if count}
+            live = len(self.live)
+            return Counts(sum(ended.values()) + self._lost + live, live, ended, self._refused)
 
     def create(
         self,
@@ -255,7 +265,7 @@ class Decider:
             buffer.entries.append(entry)
         with self._counts_lock:
             self.live.pop(live.execution_id, None)
-            self.ended[target, cause] += 1
+            self._ended[target, cause] += 1
             self._deadlines.left += 1 if live.created.heartbeat_timeout is None else 2
         if buffer.idle:
             buffer.wake.set()
@@ -329,7 +339,7 @@ class Decider:
                     live.closed = True
                 self._forget(live)
                 with self._counts_lock:
-                    self.lost += 1
+                    self._lost += 1
                 self._notify(live)
 
     def close(self) -> None:
@@ -347,8 +357,8 @@ class Decider:
         self._counts_lock = threading.Lock()
         self.incarnation = incarnation
         self._closing = False
-        self.refused = self.lost = 0
-        self.ended = dict.fromkeys(self.ended, 0)
+        self._refused = self._lost = 0
+        self._ended = dict.fromkeys(self._ended, 0)
 
     def _forget(self, live: Live) -> None:
         with self._counts_lock:
@@ -364,7 +374,7 @@ class Decider:
     def count_refusal(self) -> None:
         """Count a refused call."""
         with self._counts_lock:
-            self.refused += 1
+            self._refused += 1
 
     def _refuse(self, error: RunstateError) -> RunstateError:
         self.count_refusal()

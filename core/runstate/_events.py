@@ -11,14 +11,20 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import suppress
 from types import TracebackType
-from typing import Final, Self
+from typing import TYPE_CHECKING, Final, Protocol, Self
+from weakref import WeakSet
 
 from ._checks import checked, seconds
 from ._errors import WaitTimeoutError
 from ._records import Event, Selection
+from ._wake import Wake
 from .journal import Journal
+
+if TYPE_CHECKING:
+    import asyncio
 
 PAGE: Final = 256
 """Events read at once."""
@@ -26,31 +32,39 @@ POLL: Final = 0.5
 """Seconds between looks for what other processes have written."""
 
 
+class Listener(Protocol):
+    """Something to wake when the journal has grown."""
+
+    def set(self) -> None:
+        """Wake it. Neither blocks nor raises."""
+        ...
+
+
 class News:
-    """Tells subscriptions that the journal has grown."""
+    """Tells subscriptions that the journal has grown. A subscription that nobody holds any more is forgotten."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._callbacks: set[Callable[[], None]] = set()
+        self._listeners: WeakSet[Listener] = WeakSet()
         self.closed: bool = False
 
-    def add(self, callback: Callable[[], None]) -> None:
-        """Have *callback* called whenever something was written, from any thread."""
+    def add(self, listener: Listener) -> None:
+        """Wake *listener* whenever something was written, from any thread, for as long as somebody holds it."""
         with self._lock:
-            self._callbacks.add(callback)
+            self._listeners.add(listener)
 
-    def discard(self, callback: Callable[[], None]) -> None:
-        """Stop calling it."""
+    def discard(self, listener: Listener) -> None:
+        """Wake it no more."""
         with self._lock:
-            self._callbacks.discard(callback)
+            self._listeners.discard(listener)
 
     def tell(self) -> None:
         """Something was written."""
-        if self._callbacks:
+        if self._listeners:
             with self._lock:
-                callbacks = tuple(self._callbacks)
-            for callback in callbacks:
-                callback()
+                listeners = tuple(self._listeners)
+            for listener in listeners:
+                listener.set()
 
     def close(self) -> None:
         """Nothing more will be written by this tracker: subscriptions end when they have read what is there."""
@@ -60,7 +74,21 @@ class News:
     def after_fork(self) -> None:
         """Start afresh in a forked child."""
         self._lock = threading.Lock()
-        self._callbacks.clear()
+        self._listeners.clear()
+
+
+class _LoopWake:
+    """An `asyncio.Event` that any thread may set."""
+
+    __slots__ = ("__weakref__", "_event", "_loop")
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, event: asyncio.Event) -> None:
+        self._loop = loop
+        self._event = event
+
+    def set(self) -> None:
+        with suppress(RuntimeError):  # the loop has been closed, and nobody waits any more
+            self._loop.call_soon_threadsafe(self._event.set)
 
 
 class Subscription:
@@ -72,11 +100,11 @@ class Subscription:
         self._selection = selection
         self._page: deque[Event] = deque()
         self._read_up_to = after
-        self._wake = threading.Event()
+        self._wake = Wake()
         self._closed = False
         self.position: int = after
         """Position of the event handed out last; give it to `subscribe(after=…)` to resume."""
-        news.add(self._wake.set)
+        news.add(self._wake)
 
     def __iter__(self) -> Iterator[Event]:
         return self
@@ -93,14 +121,9 @@ class Subscription:
     async def __anext__(self) -> Event:
         import asyncio
 
-        loop = asyncio.get_running_loop()
         news = asyncio.Event()
-
-        def tell() -> None:
-            if not loop.is_closed():
-                loop.call_soon_threadsafe(news.set)
-
-        self._news.add(tell)
+        wake = _LoopWake(asyncio.get_running_loop(), news)
+        self._news.add(wake)
         try:
             while True:
                 news.clear()
@@ -117,7 +140,7 @@ class Subscription:
                 except TimeoutError:
                     continue
         finally:
-            self._news.discard(tell)
+            self._news.discard(wake)
 
     @checked
     def get(self, timeout: float) -> Event:
@@ -138,7 +161,7 @@ class Subscription:
     def close(self) -> None:
         """End the subscription: whoever iterates gets what was read already, and then the end."""
         self._closed = True
-        self._news.discard(self._wake.set)
+        self._news.discard(self._wake)
         self._wake.set()
 
     def __enter__(self) -> Self:

@@ -7,7 +7,6 @@ calls that may block longer have an awaitable twin.
 
 from __future__ import annotations
 
-import threading
 import time
 from contextlib import suppress
 from typing import Final
@@ -30,6 +29,7 @@ from ._live import Live
 from ._outcomes import Outcome, outcome_of
 from ._records import Entry, ExecutionRecord, Limits, Selection, Statistics, Transition
 from ._states import ExecutionState
+from ._wake import Wake
 from .journal import Journal
 from .journal._writer import JournalWriter
 
@@ -60,14 +60,7 @@ class ExecutionReader:
             RecordDecodeError: The journal holds no valid record of it.
             JournalError: It cannot be read, or what was just decided cannot be written.
         """
-        live = self._find_live(execution_id)
-        if live is not None:
-            return live.record()
-        self._settle()
-        found = self._journal.executions(Selection(execution_id=execution_id), 1)
-        if not found:
-            raise UnknownExecutionError(execution_id)
-        return found[0]
+        return self._get(execution_id)
 
     @checked
     def history(self, execution_id: str) -> tuple[Transition, ...]:
@@ -158,14 +151,15 @@ class ExecutionReader:
         until = time.monotonic() + timeout
         live = self._find_live(execution_id)
         if live is not None:
-            ended = threading.Event()
+            ended = Wake()
             self._decider.watch(live, ended.set)
-            if not ended.wait(timeout):
+            try:
+                in_time = ended.wait(timeout)
+            finally:
                 self._decider.unwatch(live, ended.set)
+            if not in_time:
                 raise WaitTimeoutError(f"execution {execution_id} has not ended", timeout)
-        while not (record := self.get(execution_id)).is_terminal:
-            if time.monotonic() >= until:
-                raise WaitTimeoutError(f"execution {execution_id} has not ended", timeout)
+        while not (record := self._get_until(execution_id, until, timeout)).is_terminal:
             time.sleep(_POLL)
         return outcome_of(record)
 
@@ -203,11 +197,11 @@ class ExecutionReader:
                 raise WaitTimeoutError(f"execution {execution_id} has not ended", timeout) from error
             finally:
                 self._decider.unwatch(live, tell)
-        while not (record := await asyncio.to_thread(self.get, execution_id)).is_terminal:
-            if time.monotonic() >= until:
-                raise WaitTimeoutError(f"execution {execution_id} has not ended", timeout)
+        while True:
+            record = await asyncio.to_thread(self._get_until, execution_id, until, timeout)
+            if record.is_terminal:
+                return outcome_of(record)
             await asyncio.sleep(_POLL)
-        return outcome_of(record)
 
     @checked
     def subscribe(
@@ -247,19 +241,39 @@ class ExecutionReader:
 
     def statistics(self) -> Statistics:
         """Return what this tracker has done since it was opened."""
-        decider, writer, buffer = self._decider, self._writer, self._buffer
+        counts, writer, buffer = self._decider.counts(), self._writer, self._buffer
         failure = buffer.failure
         return Statistics(
-            created=decider.created,
-            live=len(decider.live),
-            ended={end: count for end, count in decider.ended.items() if count},
-            refused=decider.refused,
+            created=counts.created,
+            live=counts.live,
+            ended=counts.ended,
+            refused=counts.refused,
             rejected=writer.rejected,
             pending=buffer.pending(),
             written=writer.written,
             commits=writer.commits,
             journal_failure=None if failure is None else str(failure),
         )
+
+    def _get(self, execution_id: str, within: float | None = None) -> ExecutionRecord:
+        live = self._find_live(execution_id)
+        if live is not None:
+            return live.record()
+        self._settle(within)
+        found = self._journal.executions(Selection(execution_id=execution_id), 1)
+        if not found:
+            raise UnknownExecutionError(execution_id)
+        return found[0]
+
+    def _get_until(self, execution_id: str, until: float, timeout: float) -> ExecutionRecord:
+        """Get the record of an execution that is waited for; *until* is monotonic time in seconds."""
+        within = until - time.monotonic()
+        if within <= 0:
+            raise WaitTimeoutError(f"execution {execution_id} has not ended", timeout)
+        try:
+            return self._get(execution_id, within)
+        except WaitTimeoutError as error:
+            raise WaitTimeoutError(f"the end of execution {execution_id} is not durable", timeout) from error
 
     def _find_live(self, execution_id: str) -> Live | None:
         live = self._decider.live.get(execution_id) if type(execution_id) is str else None
@@ -287,12 +301,12 @@ class ExecutionReader:
             None if user_id is None else text("user_id", user_id, limit),
         )
 
-    def _settle(self) -> None:
-        """Have the journal show everything that this tracker has decided."""
+    def _settle(self, within: float | None = None) -> None:
+        """Have the journal show everything that this tracker has decided, within so many seconds."""
         if self._buffer.entries or self._writer.is_writing:
             # All that can be stored is; who has lost an execution is told by its handle, its block and flush().
             with suppress(JournalConflictError):
-                self._writer.flush()
+                self._writer.flush(within)
 
 
 def fenced(record: ExecutionRecord) -> FencedError:

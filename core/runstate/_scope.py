@@ -8,10 +8,20 @@
 | `SystemExit` | CANCELLED, SHUTDOWN; it goes on |
 | nothing of this | FAILED, NO_OUTCOME; `NoOutcomeError` is raised |
 
-When somebody else ends the execution meanwhile (its deadline, a watch, a caller by id), an async body is cancelled through
-`asyncio.timeout`, which knows how to tell our cancellation from others, and `FencedError` leaves the block; for a passed
-time limit that is its subclass `ExecutionTimeoutError`, a `TimeoutError`. A sync body cannot be stopped: its next call on
-the handle raises the same error, and so does the end of the block at the latest.
+When somebody else ends the execution meanwhile, an async body is cancelled through `asyncio.timeout`, which knows how to
+tell our cancellation from others, and `FencedError` leaves the block; for a passed time limit that is its subclass
+`ExecutionTimeoutError`, a `TimeoutError`. A sync body cannot be stopped: its next call on the handle raises the same error,
+and so does the end of the block at the latest. Who is somebody else:
+
+| the end is made | in an async block that is | in a sync block that is |
+|---|---|---|
+| by a limit, by id, by closing the tracker, by another writer | somebody else | somebody else |
+| through a handle, by code that runs in the block | the body | the body |
+| through a handle, by any other code | somebody else | the body: nothing is raised at its end |
+
+Code runs in a block if the block is in its `contextvars`: the body, the tasks that it starts and `asyncio.to_thread`, as for
+`current()`. An async generator may go on in other contexts than it began in; once the task that entered its block is over,
+every end through a handle is the body's.
 
 The terminal move is decided before anything is awaited, so no second cancellation can prevent it, and the wait for its
 durability goes on through cancellations, which are delivered afterwards.
@@ -21,7 +31,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
-from contextvars import ContextVar, Token
+from contextvars import ContextVar
 from types import TracebackType
 from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
@@ -34,10 +44,12 @@ from ._errors import (
     JournalError,
     NoExecutionError,
     NoOutcomeError,
+    describe,
 )
 from ._execution import Execution
-from ._json import encode_json
+from ._json import decode_json, encode_json
 from ._live import Live
+from ._records import Transition
 from ._states import Cause, ExecutionState
 from .journal._writer import JournalWriter
 
@@ -47,22 +59,24 @@ if TYPE_CHECKING:
 Running: TypeAlias = Execution[Literal[ExecutionState.RUNNING]]
 Pending: TypeAlias = Execution[Literal[ExecutionState.PENDING]]
 
-_current: Final[ContextVar[Running]] = ContextVar("runstate_current")
+_innermost: Final[ContextVar[ExecutionScope | None]] = ContextVar("runstate_innermost", default=None)
+"""The block that was entered last in this context; it may have been left, in another one."""
 
 
 def current() -> Running:
-    """Return the handle of the execution that the calling code runs in.
+    """Return the handle of the execution that the calling code runs in: that of the innermost block not yet left.
 
     Set inside `with tracker.execution(…)` and tracked agents; it follows `contextvars`, so tasks and
-    `asyncio.to_thread` inherit it.
+    `asyncio.to_thread` inherit it. Generators have no context of their own: while several of one context are inside
+    blocks, it is the block that was entered last.
 
     Raises:
-        NoExecutionError: The caller runs outside of any.
+        NoExecutionError: The caller runs outside of any, or has outlived it.
     """
-    try:
-        return _current.get()
-    except LookupError:
-        raise NoExecutionError from None
+    scope = _not_left(_innermost.get())
+    if scope is None or scope._running is None:
+        raise NoExecutionError
+    return scope._running
 
 
 class ExecutionScope:
@@ -73,11 +87,14 @@ class ExecutionScope:
         self._decider = decider
         self._writer = writer
         self._running: Running | None = None
-        self._token: Token[Running] | None = None
+        self._outer: ExecutionScope | None = None
+        self._is_inside = False
+        self._is_fenced = False
         self._timeout: asyncio.Timeout | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._task: asyncio.Task[object] | None = None
         self.failure: BaseException | None = None
-        """The journal's own error, where it is that, and nothing of the body's, which leaves the block."""
+        """What leaves the block and is no deed of the body: an error of the journal, or of how the block is used."""
 
     @property
     def live(self) -> Live | None:
@@ -85,7 +102,7 @@ class ExecutionScope:
         return None if self._running is None else self._running._live
 
     def complete(self, result: object) -> None:
-        """Record the result, unless the block has already said how it ends.
+        """Record the result that a body returned, unless the execution has ended: unhappily, or with that very result.
 
         Args:
             result: Anything that JSON carries unchanged.
@@ -93,11 +110,28 @@ class ExecutionScope:
         Raises:
             NotJsonError: *result* would not come back equal.
             ResultTooLargeError: *result* is over its budget.
+            InvalidTransitionError: It was completed with another result, and *result* is not None.
         """
         live = self.live
-        if live is not None and not live.closed:
-            encoded = encode_json("result", result, self._decider.limits.result_bytes)
+        if live is None:
+            return
+        said: Transition | None = None
+        if live.closed:
+            said = live.end
+            if result is None or said is None or said.target is not ExecutionState.COMPLETED:
+                return
+        encoded = encode_json("result", result, self._decider.limits.result_bytes)
+        if said is not None and _is_same_json(encoded, said.result_json):
+            return
+        try:
             self._decider.end(live, None, ExecutionState.COMPLETED, Cause.RETURNED, None, encoded)
+        except InvalidTransitionError as error:
+            if said is not None:
+                error.add_note(
+                    f"runstate: it was completed with {describe(said.result)} and then returned {describe(result)}; "
+                    f"return the same, or None, or leave complete() to the tracker"
+                )
+            raise
 
     def __enter__(self) -> Running:
         running = self._begin()
@@ -134,7 +168,8 @@ class ExecutionScope:
                 await self._writer.aflush()
                 self._timeout = asyncio.timeout(None)
                 await self._timeout.__aenter__()
-                self._decider.watch(live, self._ended_elsewhere)
+                self._task = asyncio.current_task()
+                self._decider.watch(live, self._ended)
         except BaseException as error:
             self.failure = error
             self._end(live, error)
@@ -145,10 +180,10 @@ class ExecutionScope:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         live = self._leave()
-        self._decider.unwatch(live, self._ended_elsewhere)
+        self._decider.unwatch(live, self._ended)
         self._end(live, error)
         refusal: JournalError | None = None
-        timeout, self._timeout = self._timeout, None
+        timeout, self._timeout, self._task = self._timeout, None, None
         if timeout is not None:
             try:
                 await timeout.__aexit__(kind, error, traceback)
@@ -173,16 +208,18 @@ class ExecutionScope:
         return running
 
     def _enter(self, running: Running) -> Running:
-        self._token = _current.set(running)
+        self._outer = _not_left(_innermost.get())
+        self._is_inside = True
+        _innermost.set(self)
         return running
 
     def _leave(self) -> Live:
-        running, token = self._running, self._token
-        if running is None or token is None:
-            raise RuntimeError("this block was never entered")
-        self._token = None
-        with suppress(ValueError):  # left in another context than entered: an async generator closed by the event loop
-            _current.reset(token)
+        running = self._running
+        if running is None or not self._is_inside:
+            raise RuntimeError("this block was never entered, or has been left")
+        self._is_inside = False
+        self._outer = _not_left(self._outer)  # blocks that were left in another order do not keep each other in memory
+        _innermost.set(_not_left(_innermost.get()))
         return running._live
 
     def _end(self, live: Live, error: BaseException | None) -> None:
@@ -222,26 +259,30 @@ class ExecutionScope:
             raise self.failure from error
         if end is None:
             return
-        if end.evidence is not None and end.evidence.observer != OWNER and interrupted:
+        if interrupted and (self._is_fenced or not _is_by_handle(live)):
             raise self._decider.late(live) from error
         if error is None and end.cause is Cause.NO_OUTCOME:
             raise NoOutcomeError(live.execution_id)
 
-    def _ended_elsewhere(self) -> None:
-        """Interrupt the async body. Called by whoever ended the execution, in any thread."""
-        loop = self._loop
-        if loop is not None and not loop.is_closed():
+    def _ended(self) -> None:
+        """Interrupt the async body, unless it made the end. Called by whoever made it, in its thread and its context."""
+        live, loop, task = self.live, self._loop, self._task
+        if live is None or loop is None or task is None:
+            return
+        if _is_by_handle(live) and (task.done() or self._is_around_caller()):
+            return
+        self._is_fenced = True
+        with suppress(RuntimeError):  # the loop is closed
             loop.call_soon_threadsafe(self._interrupt)
 
+    def _is_around_caller(self) -> bool:
+        scope = _innermost.get()
+        while scope is not None and scope is not self:
+            scope = scope._outer
+        return scope is self
+
     def _interrupt(self) -> None:
-        live = self.live
-        if self._timeout is None or live is None or self._loop is None:
-            return
-        ended_by_handle = (
-            live.lost is None and live.end is not None and live.end.evidence is not None
-            and live.end.evidence.observer == OWNER
-        )  # fmt: skip
-        if not ended_by_handle:
+        if self._timeout is not None and self._loop is not None:
             self._timeout.reschedule(self._loop.time())
 
     async def _durable(self) -> None:
@@ -251,8 +292,7 @@ class ExecutionScope:
             return
         import asyncio
 
-        future = asyncio.wrap_future(self._writer.barrier())
-        self._writer.hurry()
+        future = self._writer.durable()
         cancelled: asyncio.CancelledError | None = None
         while not future.done():
             try:
@@ -270,6 +310,28 @@ class ExecutionScope:
             raise cancelled from failure
         if failure is not None:
             raise failure
+
+
+def _not_left(scope: ExecutionScope | None) -> ExecutionScope | None:
+    """The block itself if it has not been left, else the next one around it."""
+    while scope is not None and not scope._is_inside:
+        scope = scope._outer
+    return scope
+
+
+def _is_by_handle(live: Live) -> bool:
+    """Whether an execution was ended through a handle."""
+    end = live.end
+    return live.lost is None and end is not None and end.evidence is not None and end.evidence.observer == OWNER
+
+
+def _is_same_json(one: bytes, other: bytes | None) -> bool:
+    """Whether two encoded values are equal: the order of keys does not count, and `false` is not `0`."""
+    import json
+
+    if one == other or other is None:
+        return one == other
+    return json.dumps(decode_json(one), sort_keys=True) == json.dumps(decode_json(other), sort_keys=True)
 
 
 def _running_loop() -> asyncio.AbstractEventLoop | None:

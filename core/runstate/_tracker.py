@@ -313,7 +313,8 @@ class ExecutionTracker(ExecutionReader):
     def close(self) -> None:
         """End what is live as CANCELLED (SHUTDOWN), write everything, and let go of the journal.
 
-        Safe to call again, which tries again what could not be written.
+        Safe to call again, which tries again what could not be written. In a signal handler raise `SystemExit` instead:
+        the handler may have interrupted this very tracker.
 
         Raises:
             JournalError: Not everything could be written; says why.

@@ -1,6 +1,7 @@
 """Enforces limits inside the process: a thread that sleeps until the next limit and ends what has outlived one.
 
-Two limits, two verdicts, and they are told apart; when both have passed, the one that passed first counts. A passed *time limit* is TIMEOUT, cause DEADLINE, in any live state. A
+Two limits, two verdicts, and they are told apart; when both have passed, the one that passed first counts.
+A passed *time limit* is TIMEOUT, cause DEADLINE, in any live state. A
 passed *heartbeat limit* is DEAD, cause NO_HEARTBEAT; it exists only where one was asked for, and its clock starts when the
 execution leaves PENDING, so nothing dies for waiting in a queue. A heartbeat writes nothing here: when the old
 limit comes due, the watch looks at the last sign of life and comes back later.
@@ -17,6 +18,7 @@ from ._decider import Decider
 from ._errors import FencedError, InvalidTransitionError, TrackerClosedError
 from ._live import Live
 from ._states import Cause, ExecutionState
+from ._wake import Wake
 
 DEADLINE_WATCH: Final = "deadline watch"
 HEARTBEAT_WATCH: Final = "heartbeat watch"
@@ -37,7 +39,7 @@ class LimitWatch:
         self._deadlines = deadlines
         self._monotonic_ns = clock.monotonic_ns
         self._threaded = threaded
-        self._wake = threading.Event()
+        self._wake = Wake()
         self._sweep_lock = threading.Lock()
         self._start_lock = threading.Lock()
         self._thread: threading.Thread | None = None
@@ -65,7 +67,7 @@ class LimitWatch:
     def after_fork(self) -> None:
         """Start afresh in a forked child: the thread is gone, and the limits are the parent's."""
         self._deadlines.clear()
-        self._wake = threading.Event()
+        self._wake = Wake()
         self._sweep_lock = threading.Lock()
         self._start_lock = threading.Lock()
         self._thread = None
@@ -97,8 +99,9 @@ class LimitWatch:
     def _start(self) -> None:
         with self._start_lock:
             if self._thread is None and not self._closed:
-                self._thread = threading.Thread(target=self._run, name="runstate-limits", daemon=True)
-                self._thread.start()
+                thread = threading.Thread(target=self._run, name="runstate-limits", daemon=True)
+                thread.start()
+                self._thread = thread  # only now: an interrupted start can leave a thread that never begins
 
     def _run(self) -> None:
         while not self._closed:

@@ -6,15 +6,17 @@ import array
 import contextlib
 import fcntl
 import os
+import resource
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
 _GET_FLAGS: Final = 0x80086601
 _SET_FLAGS: Final = 0x40086602
 _IMMUTABLE: Final = 0x10
+_NOBODY: Final = 65_534
 
 
 @contextlib.contextmanager
@@ -31,6 +33,51 @@ def small_disk(directory: Path, size: str) -> Iterator[Path]:
 def make_read_only(disk: Path) -> None:
     """Remount a small disk read-only."""
     _mount("-o", "remount,ro", str(disk))
+
+
+@contextlib.contextmanager
+def public_directory() -> Iterator[Path]:
+    """Make a directory that every user may write to; the tests' own ones are closed to others."""
+    with tempfile.TemporaryDirectory() as directory:
+        Path(directory).chmod(0o777)
+        yield Path(directory)
+
+
+@contextlib.contextmanager
+def write_protected(*paths: Path) -> Iterator[None]:
+    """Take everybody's right to write from files and directories, and be somebody whom that holds back: root it does not."""
+    before = {path: path.stat().st_mode for path in paths}
+    user = os.geteuid()
+    try:
+        for path in paths:
+            path.chmod(before[path] & ~0o222)
+        if user == 0:
+            os.seteuid(_NOBODY)
+        yield
+    finally:
+        os.seteuid(user)
+        for path, mode in before.items():
+            path.chmod(mode)
+
+
+@contextlib.contextmanager
+def refusing_writes(files: Sequence[Path], way: str) -> Iterator[None]:
+    """Have every write to files fail, also through descriptors that are open.
+
+    Args:
+        files: Which.
+        way: `immutable` is the file system's flag; `limit` has the kernel refuse all that this process writes to any file.
+    """
+    with contextlib.ExitStack() as undo:
+        if way == "limit":
+            soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+            undo.callback(resource.setrlimit, resource.RLIMIT_FSIZE, (soft, hard))
+            resource.setrlimit(resource.RLIMIT_FSIZE, (0, hard))
+        else:
+            for file in files:
+                undo.callback(set_immutable, file, False)
+                set_immutable(file, True)
+        yield
 
 
 def set_immutable(path: Path, immutable: bool) -> None:

@@ -26,11 +26,19 @@ from runstate import (
 
 from ..gated import WHO
 from ..soundness import findings, states
-from .disks import can_mount, can_set_immutable, make_read_only, set_immutable, small_disk
+from .disks import (
+    can_mount,
+    can_set_immutable,
+    make_read_only,
+    public_directory,
+    refusing_writes,
+    small_disk,
+    write_protected,
+)
 
 FILLING: Final = Path(__file__).with_name("filling.py")
-MAY_MOUNT: Final = can_mount()
-WAYS_TO_FILL: Final = ("limit", "ballast") if MAY_MOUNT else ("limit",)
+NEEDS_MOUNT: Final = pytest.mark.skipif(not can_mount(), reason="this machine lets nobody mount a file system")
+NEEDS_IMMUTABLE: Final = pytest.mark.skipif(not can_set_immutable(), reason="no file can be made immutable here")
 
 
 @pytest.fixture
@@ -48,7 +56,7 @@ def locked(path: Path) -> Iterator[None]:
         connection.execute("ROLLBACK")
 
 
-@pytest.mark.parametrize("way", WAYS_TO_FILL)
+@pytest.mark.parametrize("way", ["limit", pytest.param("ballast", marks=NEEDS_MOUNT)])
 def test_a_full_disk(tmp_path: Path, way: str) -> None:
     """On a full disk the block raises, the answer stays in hand, every promise is readable, and room heals everything."""
     with small_disk(tmp_path / "disk", "1m") if way == "ballast" else contextlib.nullcontext(tmp_path) as disk:
@@ -72,42 +80,44 @@ def test_a_full_disk(tmp_path: Path, way: str) -> None:
         assert findings(path) == []
 
 
-@pytest.mark.parametrize("way", ["remounted"] if MAY_MOUNT else [])
+@pytest.mark.parametrize("way", ["file", "directory", pytest.param("remounted", marks=NEEDS_MOUNT)])
 def test_a_read_only_disk(tmp_path: Path, way: str) -> None:
-    """A journal on a read-only disk can be read by who asks for no more, and refuses, typed, whoever wants to write."""
-    with small_disk(tmp_path / "disk", "4m") as disk:
+    """A journal that may not be written can be read by who asks for no more, and refuses, typed, whoever wants to write."""
+    with small_disk(tmp_path / "disk", "4m") if way == "remounted" else public_directory() as disk:
         path = disk / "runs.db"
         with runstate.open(path) as tracker:
             tracker.create(**WHO).run().complete("the answer")
-        make_read_only(disk)
-        with pytest.raises(JournalUnavailableError), runstate.open(path) as tracker, tracker.execution(**WHO):
-            pytest.fail("the body must not run")
-        with runstate.open(path, read_only=True) as reader:
-            (record,) = reader.find()
-            assert record.result == "the answer"
-            assert len(reader.history(record.execution_id)) == 2
         assert runstate.verify(path) == ()
+        before = path.read_bytes()
+        with contextlib.ExitStack() as protected:
+            if way == "remounted":
+                make_read_only(disk)
+            else:
+                protected.enter_context(write_protected(path, *([disk] if way == "directory" else [])))
+            with pytest.raises(JournalUnavailableError), runstate.open(path) as tracker, tracker.execution(**WHO):
+                pytest.fail("the body must not run")
+            with runstate.open(path, read_only=True) as reader:
+                (record,) = reader.find()
+                assert record.result == "the answer"
+                assert len(reader.history(record.execution_id)) == 2
+            assert runstate.verify(path) == ()
+        assert path.read_bytes() == before
 
 
-@pytest.mark.parametrize("way", ["immutable"] if can_set_immutable() else [])
+@pytest.mark.parametrize("way", ["limit", pytest.param("immutable", marks=NEEDS_IMMUTABLE)])
 def test_a_file_that_becomes_read_only(tmp_path: Path, way: str) -> None:
     """When a file in use becomes read-only the block raises with its answer in hand; writable again, all is written."""
     path = tmp_path / "runs.db"
-    files = [path, path.with_name("runs.db-wal")]
     with runstate.open(path) as tracker:
         with tracker.execution(**WHO) as promised:
             promised.complete("promised")
-        try:
+        with contextlib.ExitStack() as protected:
             with pytest.raises(JournalUnavailableError), tracker.execution(**WHO) as run:
-                for file in files:
-                    set_immutable(file, True)
+                protected.enter_context(refusing_writes([path, path.with_name("runs.db-wal")], way))
                 run.complete("the answer")
             with runstate.open(path, read_only=True) as reader:
                 assert reader.get(promised.execution_id).result == "promised"
                 assert reader.get(run.execution_id).state is ExecutionState.RUNNING
-        finally:
-            for file in files:
-                set_immutable(file, False)
         tracker.flush()
         assert tracker.get(run.execution_id).result == "the answer"
     assert findings(path) == []

@@ -29,6 +29,7 @@ from runstate.journal import _sql
 from runstate.journal.sqlite import SqliteJournal
 
 from ..clock import FakeClock
+from ..forging import forge, ids, rewrite_schema, small_journal
 from ..moves import bring_to, create
 from .entries import life, lives, moved
 
@@ -280,6 +281,58 @@ def test_a_row_that_is_no_record_is_refused_whole(tmp_path: Path, evidence: str)
     with pytest.raises(RecordDecodeError):
         journal.read(0, 100, Selection(execution_id="x"))
     assert journal.executions(Selection(execution_id="y"), 1)[0].state is COMPLETED
+    journal.close()
+
+
+@pytest.mark.parametrize("column", ["agent", "thread_id", "user_id"])
+def test_a_name_that_is_no_text_is_refused(tmp_path: Path, column: str) -> None:
+    """A name that damage has made bytes is RecordDecodeError, for every kind of entry, never text that looks like bytes."""
+    path = small_journal(tmp_path / "runs.db")
+    rewrite_schema(path, "UPDATE sqlite_schema SET sql = replace(sql, ') STRICT', ')') WHERE name = 'executions'")
+    forge(path, f"UPDATE executions SET {column} = x'00ff' WHERE number = 1")
+    journal = SqliteJournal(path)
+    assert [event.entry.seq for event in journal.read(0, 10, Selection(execution_id="live")).events] == [1, 2]
+    damaged = ids(path)[0]
+    for position in range(5):
+        with pytest.raises(RecordDecodeError, match=column):
+            journal.read(position, 1, Selection(execution_id=damaged))
+    journal.close()
+
+
+def test_what_lives_is_found_by_its_index(tmp_path: Path) -> None:
+    """Looking for a live state reads the few executions that live, not the million that have ended."""
+    journal = SqliteJournal(tmp_path / "runs.db")
+    with contextlib.closing(sqlite3.connect(journal.path)) as connection:
+        for state in ExecutionState:
+            selection = Selection(state=state)
+            query = f"EXPLAIN QUERY PLAN {_sql.read_executions(selection)}"
+            steps = [step for *_, step in connection.execute(query, {**_sql.parameters(selection), "limit": 10})]
+            assert any("executions_live" in step for step in steps) is not state.is_terminal
+            assert not any("TEMP B-TREE" in step for step in steps)
+    journal.close()
+
+
+def test_a_file_without_its_log_is_a_journal(tmp_path: Path) -> None:
+    """A file that was moved while it was open, and left its write-ahead log behind, is an empty journal, not a foreign file."""
+    journal = SqliteJournal(tmp_path / "runs.db")
+    journal.append(life("x", COMPLETED))
+    moved_to = tmp_path / "moved.db"
+    moved_to.write_bytes(journal.path.read_bytes())
+    assert runstate.verify(moved_to) == ()
+    with runstate.open(moved_to) as tracker:
+        assert tracker.find() == ()
+        create(tracker).cancel()
+    journal.close()
+
+
+def test_a_file_that_is_replaced_before_the_first_write(tmp_path: Path) -> None:
+    """What stands at the path is compared with what was opened, so not even the first append goes into a file that is gone."""
+    journal = SqliteJournal(tmp_path / "runs.db")
+    journal.path.rename(tmp_path / "moved.db")
+    other = SqliteJournal(journal.path)
+    with pytest.raises(JournalUnavailableError, match="moved or replaced"):
+        journal.append(life("x", COMPLETED))
+    other.close()
     journal.close()
 
 

@@ -28,6 +28,7 @@ from runstate import (
     Failed,
     Json,
     Limits,
+    LiveState,
     Outcome,
     Phase,
     TimedOut,
@@ -128,6 +129,12 @@ def takes_running(run: Execution[Literal[S.RUNNING]]) -> None:
     run.heartbeat()
 
 
+def takes_live(run: Execution[LiveState], state: LiveState) -> None:
+    """Takes a handle of a live execution: it may beat and end unhappily, and no more."""
+    run.heartbeat()
+    run.complete(state.name)  # type: ignore[misc]  # pyright: ignore[reportAttributeAccessIssue]
+
+
 def handles(
     tracker: ExecutionTracker,
     pending: Execution[Literal[S.PENDING]],
@@ -153,6 +160,9 @@ def handles(
     pending = run  # type: ignore[assignment]  # pyright: ignore[reportAssignmentType]
     run.state = S.COMPLETED  # type: ignore[misc]  # pyright: ignore[reportAttributeAccessIssue]
     run.known_state = S.COMPLETED  # type: ignore[assignment, misc]  # pyright: ignore[reportAttributeAccessIssue]
+    takes_live(ended, S.RUNNING)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    takes_live(wide, S.RUNNING)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    takes_live(run, S.COMPLETED)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     run.transition(S.COMPLETED)  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue]
 
 
@@ -249,6 +259,43 @@ async def async_agents(tracker: ExecutionTracker, execution_id: str) -> None:
     tracker.await_outcome(execution_id, timeout=1)  # type: ignore[unused-coroutine]  # pyright: ignore[reportUnusedCoroutine]
     await tracker.sweep()  # type: ignore[misc]  # pyright: ignore[reportGeneralTypeIssues]
     tracker.wait(execution_id)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+
+
+async def methods(tracker: ExecutionTracker) -> None:
+    """A tracked method has its instance filled in, and nothing else."""
+
+    class Desk:
+        @tracker.agent("a")
+        def answer(self, message: str, *, retries: int = 0) -> int:
+            return len(message) + retries
+
+        @tracker.agent("b")
+        async def answer_later(self, message: str) -> str:
+            return message
+
+    desk = Desk()
+    desk.answer("hello")  # type: ignore[operator]  # pyright: ignore[reportCallIssue]
+    desk.answer.bind(thread_id="t")("hello")  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+    desk.answer.bind(thread_id="t", user_id="u")()  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+    desk.answer.bind(thread_id="t", user_id="u")(7)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    desk.answer.bind(thread_id="t", user_id="u")("hello", 3)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+    desk.answer.bind(thread_id="t", user_id="u")("hello", retries="3")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    desk.answer.bind(thread_id="t", user_id="u")(desk, "hello")  # type: ignore[call-arg, arg-type]  # pyright: ignore[reportCallIssue]
+    Desk.answer.bind(thread_id="t", user_id="u")("hello")  # type: ignore[call-arg, arg-type]  # pyright: ignore[reportCallIssue]
+    takes_number(desk.answer.bind(thread_id="t", user_id="u")("hello"))  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    await desk.answer_later.bind(thread_id="t", user_id="u")(7)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    takes_number_or_not(await desk.answer_later.bind(thread_id="t", user_id="u")("hello"))  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+
+
+def by_hand(tracker: ExecutionTracker) -> None:
+    """What an agent without a return value has recorded by hand is not known to be None."""
+
+    @tracker.agent("a")
+    def agent() -> None:
+        runstate.current().complete("said by hand")
+
+    nothing: Outcome[None] = agent.bind(thread_id="t", user_id="u")()  # type: ignore[assignment]  # pyright: ignore[reportAssignmentType]
+    print(nothing)
 
 
 def outcomes(outcome: Outcome[str]) -> None:

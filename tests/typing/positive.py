@@ -31,6 +31,7 @@ from runstate import (
     Finding,
     Json,
     Limits,
+    LiveState,
     Outcome,
     Phase,
     PhaseChange,
@@ -130,6 +131,25 @@ def wide(run: Execution[ExecutionState], either: Execution[Literal[S.PENDING, S.
     run.expect(S.RUNNING).phase(Phase.THINKING)
 
 
+def live(run: Execution[LiveState], state: LiveState) -> LiveState:
+    """A function that takes any live execution names its type by `LiveState`, and may do what all live states may."""
+    run.heartbeat()
+    run.phase(Phase.THINKING)
+    assert_type(run.known_state, LiveState)
+    assert_type(run.cancel(), Execution[Literal[ExecutionState.CANCELLED]])
+    return state
+
+
+def gives_live(tracker: ExecutionTracker) -> None:
+    """Every live handle is a handle of a live state."""
+    pending = tracker.create(agent="a", thread_id="t", user_id="u")
+    running = pending.run()
+    assert_type(live(pending, S.PENDING), LiveState)
+    assert_type(live(pending.start(), S.STARTING), LiveState)
+    assert_type(live(running, S.RUNNING), LiveState)
+    assert_type(live(running.finish(), S.COMPLETING), LiveState)
+
+
 def narrowing(tracker: ExecutionTracker, execution_id: str) -> None:
     """`expect` narrows a handle to each of the nine states."""
     handle = tracker.handle(execution_id)
@@ -179,8 +199,14 @@ def agents(tracker: ExecutionTracker) -> None:
     def without_parameters() -> None:
         return None
 
-    assert_type(without_parameters, SyncAgent[[], None])
-    assert_type(without_parameters.bind(thread_id="t", user_id="u")(), Outcome[None])
+    assert_type(without_parameters, SyncAgent[[], Json])  # it may complete by hand, with anything
+    assert_type(without_parameters.bind(thread_id="t", user_id="u")(), Outcome[Json])
+
+    @tracker.agent("optional")
+    def optional(message: str) -> str | None:
+        return message or None
+
+    assert_type(optional.bind(thread_id="t", user_id="u")("hello"), Outcome[str | None])
 
 
 async def async_agents(tracker: ExecutionTracker) -> None:
@@ -199,6 +225,40 @@ async def async_agents(tracker: ExecutionTracker) -> None:
     assert_type(await bound("hello"), Outcome[list[str]])
     assert_type(await bound(message="hello", retries=3), Outcome[list[str]])
     assert_type(await without_parameters.bind(thread_id="t", user_id="u")(), Outcome[dict[str, int]])
+
+    @tracker.agent("by hand")
+    async def by_hand() -> None:
+        runstate.current().complete("said by hand")
+
+    assert_type(by_hand, AsyncAgent[[], Json])
+
+
+async def methods(tracker: ExecutionTracker) -> None:
+    """A tracked method has its instance filled in, and takes it as an argument where it is looked up on the class."""
+
+    class Desk:
+        @tracker.agent("method")
+        def answer(self, message: str, *, retries: int = 0) -> int:
+            return len(message) + retries
+
+        @tracker.agent("async method")
+        async def answer_later(self, message: str, *, retries: int = 0) -> list[str]:
+            return [message] * retries
+
+        @tracker.agent("nothing")
+        def without_parameters(self) -> bytes:
+            return b""
+
+    desk = Desk()
+    assert_type(desk.without_parameters, SyncAgent[[], bytes])
+    assert_type(desk.answer.bind(thread_id="t", user_id="u")("hello"), Outcome[int])
+    assert_type(desk.answer.bind(thread_id="t", user_id="u")(message="hello", retries=2), Outcome[int])
+    assert_type(Desk.answer.bind(thread_id="t", user_id="u")(desk, "hello", retries=2), Outcome[int])
+    assert_type(await desk.answer_later.bind(thread_id="t", user_id="u")("hello"), Outcome[list[str]])
+    assert_type(
+        await desk.answer_later.bind(thread_id="t", user_id="u")(message="hello", retries=2), Outcome[list[str]]
+    )
+    assert_type(await Desk.answer_later.bind(thread_id="t", user_id="u")(desk, "hello"), Outcome[list[str]])
 
 
 def outcomes(outcome: Outcome[bytes]) -> bytes:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Final, TypeAlias
+from typing import Final, TypeAlias, cast
 
 from .._codec import decode_created, decode_phase_change, decode_record, decode_transition
+from .._errors import RecordDecodeError
 from .._records import Entry, Event, ExecutionRecord
 
-Row: TypeAlias = tuple[str | int | float | None, ...]
+Value: TypeAlias = str | int | float | bytes | None
+Row: TypeAlias = tuple[Value, ...]
 
 
 def event_of(row: Row) -> Event:
@@ -42,7 +44,15 @@ def event_of(row: Row) -> Event:
                 "result_json": result_json,
             }
         )
-    return Event(int(position or 0), entry, str(agent), str(thread_id), str(user_id))
+    names = _name("agent", agent), _name("thread_id", thread_id), _name("user_id", user_id)
+    return Event(cast("int", position), entry, *names)  # a rowid is an integer, whatever becomes of the file
+
+
+def _name(column: str, value: Value) -> str:
+    """Check a name that stands beside the entry, not in it."""
+    if not isinstance(value, str) or not value:
+        raise RecordDecodeError(column, "a text of at least 1 character", value)
+    return value
 
 
 _RECORD_COLUMNS: Final = (

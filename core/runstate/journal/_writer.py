@@ -13,18 +13,20 @@ executions are reported as lost, and so is every barrier that waited for them.
 
 from __future__ import annotations
 
-import copy
 import threading
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future
-from typing import Final, cast
+from contextlib import suppress
+from typing import TYPE_CHECKING, Final, cast
 
-from .._buffer import Barrier, Buffer, payload_size
-from .._errors import JournalConflictError, JournalError, JournalUnavailableError, RunstateError, WaitTimeoutError
+from .._buffer import Barrier, Buffer
+from .._errors import JournalConflictError, JournalError, JournalUnavailableError, WaitTimeoutError
 from .._records import Entry, Selection
 from . import Journal
 from .memory import MemoryJournal
+
+if TYPE_CHECKING:
+    import asyncio
 
 LINGER: Final = 0.002
 """Seconds that a move which nobody waits for may wait for company."""
@@ -63,7 +65,7 @@ class JournalWriter:
         if isinstance(journal, MemoryJournal):
             # Nothing here blocks and nothing becomes durable. A thread would only move the work to a core where none of
             # the entries is in the cache, so callers write, and the thread cares for what nobody is pushing.
-            buffer.write_in_callers(self._write_unless_main, CALLERS_BATCH)
+            buffer.write_in_callers(self._write_unless_busy, CALLERS_BATCH)
             self._linger = MEMORY_LINGER
         self._write_lock = threading.Lock()
         self._start_lock = threading.Lock()
@@ -81,8 +83,9 @@ class JournalWriter:
         """Start the thread unless it runs."""
         with self._start_lock:
             if self._thread is None and not self._buffer.closed:
-                self._thread = threading.Thread(target=self._run, name="runstate-writer", daemon=True)
-                self._thread.start()
+                thread = threading.Thread(target=self._run, name="runstate-writer", daemon=True)
+                thread.start()
+                self._thread = thread  # only now: an interrupted start can leave a thread that never begins
 
     def flush(self, timeout: float | None = None) -> None:
         """Block until everything decided before this call is durable.
@@ -91,21 +94,18 @@ class JournalWriter:
             WaitTimeoutError: *timeout* seconds were not enough.
             JournalError: It could not be written; it is kept, and tried again.
         """
-        future = self.barrier()
-        if timeout is None and not _in_main_thread():  # an append takes as long as it takes: not for who has a limit
+        self._check_not_writing("flush()")
+        barrier = self._place()
+        # An append takes as long as it takes, which is nothing for who has a limit. And a Ctrl-C, which the main thread gets,
+        # would find a transaction half done.
+        if self._buffer.write is not None or (timeout is None and not _in_main_thread()):
             self._write_unless_busy()
         else:
             self.start()
-        if future.done():
-            future.result()
-            return
-        self._buffer.hurry()
-        try:
-            future.result(timeout)
-        except TimeoutError as error:
-            if timeout is None:
-                raise
-            raise WaitTimeoutError("not everything became durable", timeout) from error
+        if not barrier.settled:
+            self._buffer.hurry()
+        if not barrier.wait(timeout) and timeout is not None:
+            raise WaitTimeoutError("not everything became durable", timeout)
 
     async def aflush(self) -> None:
         """Wait, without blocking the event loop, until everything decided before this call is durable.
@@ -113,21 +113,44 @@ class JournalWriter:
         Raises:
             JournalError: It could not be written; it is kept, and tried again.
         """
+        await self.durable()
+
+    def durable(self) -> asyncio.Future[None]:
+        """Return a future of the running loop: done when everything decided before this call is durable, or has failed."""
         import asyncio
 
-        future = self.barrier()
-        self.hurry()
-        await asyncio.wrap_future(future)
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[None] = loop.create_future()
+        if self._buffer.write is not None:  # then writing never blocks, and costs less than another thread's turn
+            written = self._place()
+            self._write_unless_busy()
+            if written.settled:
+                _resolve(future, written)
+                return future
 
-    def barrier(self) -> Future[None]:
-        """Mark this place in the buffer; the future is done when everything before it is durable, or has failed."""
-        barrier = Barrier()
+        def tell(barrier: Barrier) -> None:
+            with suppress(RuntimeError):  # the loop has been closed, and nobody waits any more
+                loop.call_soon_threadsafe(_resolve, future, barrier)
+
+        self._place(tell)
+        self.hurry()
+        return future
+
+    def _check_not_writing(self, call: str) -> None:
+        if self._writing_thread == threading.get_ident():
+            raise JournalUnavailableError(
+                f"{call} was called by a signal handler that interrupted a write; raise SystemExit in the handler instead"
+            )
+
+    def _place(self, tell: Callable[[Barrier], None] | None = None) -> Barrier:
+        """Mark this place in the buffer."""
+        barrier = Barrier(tell)
         self._buffer.entries.append(barrier)
         self._buffer.urgent = True
         if self._buffer.closed:  # the thread may be gone
             with self._write_lock:
                 self._write()
-        return barrier.future
+        return barrier
 
     def hurry(self) -> None:
         """Have the thread write now."""
@@ -140,10 +163,7 @@ class JournalWriter:
         Raises:
             JournalError: Not everything could be written.
         """
-        if self._writing_thread == threading.get_ident():
-            raise JournalUnavailableError(
-                "close() was called by a signal handler that interrupted a write; raise SystemExit in the handler instead"
-            )
+        self._check_not_writing("close()")
         with self._start_lock:
             thread, self._thread = self._thread, None
         self._buffer.hurry()
@@ -188,17 +208,11 @@ class JournalWriter:
             with self._write_lock:  # `with`, as a signal can come between acquiring by hand and a `try`
                 self._write()
 
-    def _write_unless_main(self) -> None:
-        if _in_main_thread():
-            self._buffer.wake.set()
-        else:
-            self._write_unless_busy()
-
     def _write(self) -> None:
         """Append everything that is in the buffer, batch by batch. Called with the write lock held."""
-        self.is_writing = True  # before anything is taken out, so that no reader misses what is in between
-        self._writing_thread = threading.get_ident()
         try:
+            self.is_writing = True  # before anything is taken out, so that no reader misses what is in between
+            self._writing_thread = threading.get_ident()
             self._write_all()
         finally:
             self._writing_thread = None
@@ -245,39 +259,35 @@ class JournalWriter:
                 self._interrupted = False
                 self._buffer.fail(failure)
                 for barrier in [item for item in list(entries) if isinstance(item, Barrier)]:
-                    _settle(barrier, self._buffer.refusal())
+                    barrier.settle(self._buffer.refusal())
                 return
-            self._interrupted = False
             self.written += len(batch)
             self.commits += bool(batch)
-            if self._buffer.reserved:
-                self._buffer.release(sum(map(payload_size, batch)))
             if batch and self._buffer.failure is not None:
                 self._buffer.heal()
             for barrier in barriers:
-                _settle(barrier, conflict)
-            for _ in taken:
-                entries.popleft()
+                barrier.settle(conflict)
+            if self._buffer.reserved:
+                for _ in taken:
+                    self._buffer.drop_first()
+            else:
+                for _ in taken:
+                    entries.popleft()
+            self._interrupted = False
             if batch:
                 self._on_written()
 
 
 def _in_main_thread() -> bool:
-    """Whether signal handlers may run in the middle of what the caller does: it then must not be writing.
-
-    A Ctrl-C inside a transaction, or a handler that closes the tracker, would find it half done. So the main thread leaves writing
-    to the writer's thread.
-    """
+    """Whether signal handlers run in the middle of what the caller does."""
     return threading.get_ident() == threading.main_thread().ident
 
 
-def _settle(barrier: Barrier, error: RunstateError | None) -> None:
-    """Tell whoever waits at a barrier; a waiter that gave up, or was told of an earlier failure, is left alone."""
-    future = barrier.future
-    if not future.done() and future.set_running_or_notify_cancel():
-        if error is None:
-            future.set_result(None)
-        else:
-            own = copy.copy(error)  # each waiter gets one of its own, which it may add to
-            own.__cause__ = error
-            future.set_exception(own)
+def _resolve(future: asyncio.Future[None], barrier: Barrier) -> None:
+    """Pass on what a barrier was told, unless whoever waited has gone."""
+    if future.done():
+        return
+    if barrier.error is None:
+        future.set_result(None)
+    else:
+        future.set_exception(barrier.error)

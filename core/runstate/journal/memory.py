@@ -72,10 +72,11 @@ class MemoryJournal:
         refused: list[str] = []
         with self._lock:
             logs, entries, table = self._logs, self._entries, _TRANSITIONS
+            find, store = logs.get, entries.append  # looked up once: this loop runs for every move of the process
             for entry in batch:
                 if type(entry) is Transition:
                     execution_id, seq, _, source, target, incarnation, cause, evidence, error, result_json = entry
-                    log = logs.get(execution_id)
+                    log = find(execution_id)
                     if (
                         log is None
                         or seq != log.seq + 1
@@ -99,7 +100,7 @@ class MemoryJournal:
                     log.state = target
                     log.seq = seq
                 elif type(entry) is PhaseChange:
-                    log = logs.get(entry.execution_id)
+                    log = find(entry.execution_id)
                     if (
                         log is None
                         or entry.seq != log.seq + 1
@@ -117,9 +118,7 @@ class MemoryJournal:
                         continue
                     logs[execution_id] = log = _Log(entry, self._removed + len(entries) + 1)
                 log.last = entry
-                entries.append(
-                    entry
-                )  # the first call after the stores: an interrupt finds an entry taken whole or not at all
+                store(entry)  # the first call after the stores: an interrupt finds an entry taken whole or not at all
                 if not table[log.state]:
                     self._ended.append(log)
             if batch:

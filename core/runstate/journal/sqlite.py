@@ -63,13 +63,13 @@ class SqliteJournal:
         self._append_lock = threading.Lock()
         self._workers: dict[str, int] = {}
         self._pruned_at_ns: int | None = None
-        self._file: tuple[int, int] | None = None
         self._writer: sqlite3.Connection | None = None
         self._reader: sqlite3.Connection | None = None
         with _translated(self.path):
             if not read_only:
                 self._writer = self._connect()
             self._reader = self._connect(query_only=True)
+            self._file = self._file_at_path()
         _open_journals.add(self)
 
     def __repr__(self) -> str:
@@ -121,15 +121,17 @@ class SqliteJournal:
 
     def _check_file(self) -> None:
         """Refuse to write into a file that is no longer at its path: nobody would find what is written there."""
+        found = self._file_at_path()
+        if found is None or found != self._file:
+            raise JournalUnavailableError(f"{self.path} was deleted, moved or replaced while it was open; put it back")
+
+    def _file_at_path(self) -> tuple[int, int] | None:
+        """The device and inode of what is at the path; None when nothing is."""
         try:
             status = self.path.stat()
-            file = (status.st_dev, status.st_ino)
         except FileNotFoundError:
-            file = None
-        if self._file is None:
-            self._file = file
-        if file is None or file != self._file:
-            raise JournalUnavailableError(f"{self.path} was deleted, moved or replaced while it was open; put it back")
+            return None
+        return status.st_dev, status.st_ino
 
     def close(self) -> None:
         """Close the file, after a last checkpoint by SQLite itself. It can still be read: reading opens it again."""
@@ -194,7 +196,10 @@ class SqliteJournal:
         """Add entries; return the executions whose entries were refused."""
         created = [entry for entry in batch if isinstance(entry, Created)]
         try:
-            connection.executemany(_sql.ADD_EXECUTION, [self._execution_row(connection, entry) for entry in created])
+            if created:
+                connection.executemany(
+                    _sql.ADD_EXECUTION, [self._execution_row(connection, entry) for entry in created]
+                )
             connection.executemany(_sql.ADD_ENTRY, [self._entry_row(connection, entry) for entry in batch])
         except sqlite3.IntegrityError:
             # Somebody's entry was refused. Start over, one at a time, to store everybody else's.
@@ -300,6 +305,9 @@ def _prepare(connection: sqlite3.Connection) -> None:
     except BaseException:
         connection.execute("ROLLBACK")
         raise
+    connection.execute(
+        "PRAGMA wal_checkpoint"
+    )  # so that the file is a journal by itself, also if its WAL is left behind
 
 
 def _statements(script: str) -> Iterator[str]:
