@@ -213,7 +213,8 @@ def test_a_removed_constraint_is_named(journal: Path) -> None:
     """A table whose definition allows one more state is found, although its rows are all fine."""
     rewrite_schema(
         journal,
-        "UPDATE sqlite_schema SET sql = replace(sql, '''starting'',', '''starting'', ''limbo'',') WHERE name = 'executions'",
+        "UPDATE sqlite_schema SET sql = replace(sql, 'state = ''starting''', 'state IN (''starting'', ''limbo'')')"
+        " WHERE name = 'executions'",
     )
     (finding,) = verify(journal)
     assert finding.rule == "schema"
