@@ -33,8 +33,8 @@ ENTRY_CHANGED: Final = "runstate: entries never change, and go only after their 
 def _one_of(column: str, members: Iterable[Enum]) -> str:
     """Render the condition that a column is one of the members; of NULL it is NULL, as `IN` would be.
 
-    SQLite makes a temporary table for each `IN` with more than two members, whenever it comes by. With the twenty that a life
-    comes by that took as long as all else, the disk included.
+    SQLite makes a temporary table for each `IN` with more than two members, each time that a row meets it. Over a durable life
+    that took as long as all else, the disk included.
     """
     return "(" + " OR ".join(f"{column} = '{member.value}'" for member in members) + ")"
 
