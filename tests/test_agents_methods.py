@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from runstate import Completed, ExecutionTracker, Failed, NotBoundError
+from runstate import Completed, ExecutionTracker, Failed, NotBoundError, StateTypeError
 
 from .gated import stored
 from .stores import Store
@@ -141,3 +141,14 @@ def test_an_unbound_call_of_a_method_is_refused(tracker: ExecutionTracker) -> No
     outcome = Desk().answer.bind(**WHOSE)("no seat")
     assert isinstance(outcome, Failed)
     assert outcome.error == "ValueError: no seat"
+
+
+def test_below_classmethod_is_refused(tracker: ExecutionTracker) -> None:
+    """`@classmethod` over a tracked agent, which Python 3.13 would call without `cls`, is refused where it is written."""
+    with pytest.raises(StateTypeError, match="must stand above @classmethod"):
+
+        class Support:
+            @classmethod
+            @tracker.agent("support")
+            def answer(cls, question: str) -> str:
+                return question

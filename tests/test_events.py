@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
 import threading
 from collections.abc import Callable
@@ -352,3 +353,43 @@ def test_a_dropped_subscription_is_forgotten(tracker: ExecutionTracker) -> None:
     del subscription
     gc.collect()
     assert len(tracker._news._listeners) == 0
+
+
+def test_a_cancelled_read_repeats_nothing(store: Store) -> None:
+    """Cancelling `anext` while the store is read neither repeats an event nor loses one, and `position` only grows."""
+    journal = GatedJournal(store.journal())
+
+    async def follow(tracker: ExecutionTracker) -> list[int]:
+        reading, go_on = threading.Event(), threading.Event()
+        read, first = journal.read, [True]
+
+        def slow_read(*arguments: Any) -> Any:
+            page = read(*arguments)
+            if first and first.pop():
+                reading.set()
+                go_on.wait(30)
+            return page
+
+        journal.read = slow_read  # type: ignore[method-assign]
+        subscription = tracker.subscribe()
+        call = asyncio.ensure_future(anext(subscription))
+        assert await asyncio.to_thread(reading.wait, 30)
+        call.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await call
+        positions = [(await anext(subscription)).position]
+        go_on.set()
+        while len(positions) < 3:
+            positions.append((await anext(subscription)).position)
+        tracker.create(**WHO)
+        await tracker.aflush()
+        positions.append((await anext(subscription)).position)
+        return positions
+
+    with ExecutionTracker(journal) as tracker:
+        for _ in range(3):
+            tracker.create(**WHO)
+        tracker.flush()
+        positions = asyncio.run(follow(tracker))
+    assert positions == sorted(set(positions))
+    assert len(positions) == 4

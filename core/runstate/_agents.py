@@ -13,6 +13,7 @@ too: an `async def` that returns `str` becomes a callable that returns `Outcome[
 | completes by hand, and returns something else, or raises | COMPLETED, as recorded | `InvalidTransitionError`, or what was raised |
 | ends unhappily by hand, whatever it returns | that | that, as `Failed`, `TimedOut`, `Died` or `Cancelled` |
 | is stopped by a limit or by somebody else | that | that |
+| is completed by somebody else, or by id | COMPLETED, as recorded | `FencedError`: the answer is not the function's own |
 | returns work instead of a result: an awaitable, a generator | FAILED, RAISED | `StateTypeError`; a coroutine is closed |
 | is cancelled, interrupted (any non-`Exception`) | CANCELLED | that exception |
 | cannot be recorded | – | `JournalError`, with the answer in `result` |
@@ -29,6 +30,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Generator, Mapping
 from functools import partial
+from types import FunctionType
 from typing import (
     TYPE_CHECKING,
     Any,
@@ -271,6 +273,12 @@ def _is_async(function: Any) -> bool:
     return False
 
 
+def _expects_class(function: FunctionType) -> bool:
+    """Whether a function looks like the inside of a `classmethod`: in a class's body, with `cls` as its first parameter."""
+    owner = function.__qualname__.rpartition(".")[0]
+    return bool(owner) and not owner.endswith("<locals>") and function.__code__.co_varnames[:1] == ("cls",)
+
+
 def tracked_agent(
     function: object, name: str, open_scope: Callable[..., ExecutionScope]
 ) -> SyncAgent[..., Any] | AsyncAgent[..., Any]:
@@ -286,6 +294,11 @@ def tracked_agent(
         raise StateTypeError(
             f"@tracker.agent takes no generator ({getattr(target, '__qualname__', target)!s}): "
             f"use `with tracker.execution(…)` inside it"
+        )
+    if inspect.isfunction(target) and _expects_class(target):
+        raise StateTypeError(
+            f"@tracker.agent must stand above @classmethod, not below it ({target.__qualname__}): from Python 3.13 on a "
+            f"classmethod does not bind what it wraps"
         )
     return (AsyncAgent if _is_async(target) else SyncAgent)(target, name, open_scope)
 

@@ -100,7 +100,9 @@ class Subscription:
         self._selection = selection
         self._page: deque[Event] = deque()
         self._read_up_to = after
+        self._lock = threading.Lock()
         self._wake = Wake()
+        self._loop_wake: _LoopWake | None = None
         self._closed = False
         self.position: int = after
         """Position of the event handed out last; give it to `subscribe(after=…)` to resume."""
@@ -122,7 +124,7 @@ class Subscription:
         import asyncio
 
         news = asyncio.Event()
-        wake = _LoopWake(asyncio.get_running_loop(), news)
+        self._loop_wake = wake = _LoopWake(asyncio.get_running_loop(), news)
         self._news.add(wake)
         try:
             while True:
@@ -163,6 +165,8 @@ class Subscription:
         self._closed = True
         self._news.discard(self._wake)
         self._wake.set()
+        if self._loop_wake is not None:
+            self._loop_wake.set()
 
     def __enter__(self) -> Self:
         return self
@@ -193,9 +197,12 @@ class Subscription:
     def _read_page(self) -> None:
         if self._closed:
             return
-        page = self._journal.read(self._read_up_to, PAGE, self._selection)
-        self._read_up_to = page.up_to
-        self._page.extend(page.events)
+        after = self._read_up_to
+        page = self._journal.read(after, PAGE, self._selection)
+        with self._lock:
+            if self._read_up_to == after:  # else a read whose reader was cancelled has brought the same page
+                self._read_up_to = page.up_to
+                self._page.extend(page.events)
 
     def _hand_out(self) -> Event:
         event = self._page.popleft()

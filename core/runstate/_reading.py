@@ -267,13 +267,13 @@ class ExecutionReader:
 
     def _get_until(self, execution_id: str, until: float, timeout: float) -> ExecutionRecord:
         """Get the record of an execution that is waited for; *until* is monotonic time in seconds."""
-        within = until - time.monotonic()
-        if within <= 0:
-            raise WaitTimeoutError(f"execution {execution_id} has not ended", timeout)
         try:
-            return self._get(execution_id, within)
+            record = self._get(execution_id, max(0.0, until - time.monotonic()))
         except WaitTimeoutError as error:
             raise WaitTimeoutError(f"the end of execution {execution_id} is not durable", timeout) from error
+        if not record.is_terminal and time.monotonic() >= until:
+            raise WaitTimeoutError(f"execution {execution_id} has not ended", timeout)
+        return record
 
     def _find_live(self, execution_id: str) -> Live | None:
         live = self._decider.live.get(execution_id) if type(execution_id) is str else None
