@@ -4,7 +4,7 @@ SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help venv demo test format lint types suite legs bench bench-gate readme clean
+.PHONY: help venv demo test format lint types suite checkers legs bench bench-gate readme clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -22,7 +22,7 @@ $(VENV)/.demo: pyproject.toml scripts/make-venv scripts/find-python
 
 # `pyright --version` makes pyright fetch the rest of itself now, so that no check needs the network.
 $(VENV)/.all: pyproject.toml scripts/make-venv scripts/find-python
-	@scripts/make-venv $(VENV) --editable '.[cli]' --group demo --group test --group types --group lint --group build
+	@scripts/make-venv $(VENV) --editable '.[cli,migrate]' --group demo --group test --group types --group lint --group build
 	@$(BIN)/pyright --version
 	@touch $(VENV)/.demo $@
 
@@ -33,7 +33,7 @@ $(BENCH)/.all: pyproject.toml scripts/make-venv scripts/find-python
 demo: $(VENV)/.demo ## replay 200 recorded conversations through the tracker; options: make demo ARGS="--seed 7"
 	@$(BIN)/runstate demo $(ARGS)
 
-test: lint types suite legs ## all that must be proven: the four targets below
+test: lint types suite checkers legs ## all that must be proven: the five targets below
 
 lint: $(VENV)/.all ## format and lint rules
 	$(BIN)/ruff format --check .
@@ -45,7 +45,10 @@ types: $(VENV)/.all ## mypy strict and pyright strict
 	$(BIN)/pyright --warnings
 
 suite: $(VENV)/.all ## the tests, on the sources; options: make suite ARGS="-k journal -x"
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest -n auto --dist loadfile $(ARGS)
+
+checkers: $(VENV)/.all ## the mypy plugin under every mypy of its range
+	$(BIN)/python scripts/checkers.py $(ARGS)
 
 legs: $(VENV)/.all ## the tests on the built wheel, for every Python found and the lowest dependencies
 	$(BIN)/python scripts/legs.py
@@ -54,8 +57,9 @@ format: $(VENV)/.all ## format, and fix what ruff can fix
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-readme: $(VENV)/.all ## write the README's generated blocks anew
+readme: $(VENV)/.all ## write anew what README.md and docs/ quote as output
 	$(BIN)/python scripts/readme.py
+	$(BIN)/python -m tests.guide
 
 bench: $(BENCH)/.all ## measure, and print the table
 	$(BENCH)/bin/python -m bench $(ARGS)

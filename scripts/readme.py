@@ -1,4 +1,4 @@
-"""Writes the README's generated blocks anew, or checks that they are what they would be.
+"""Writes the generated blocks of the README and of `docs/static.md` anew, or checks that they are what they would be.
 
 Three kinds of fenced block in `README.md` are generated or used here; all others are left alone:
 
@@ -9,6 +9,9 @@ Three kinds of fenced block in `README.md` are generated or used here; all other
 
 The directory's own path is cut from what commands print. Their exit codes are not judged: a transcript may show an error.
 
+In both documents, what stands between `<!-- mistakes: NAME -->` and `<!-- end -->` is what `python -m tests.mistakes` says of
+the type checkers.
+
 The table below `<!-- make bench -->` is measured, so it is only replaced on demand, by the one that `make bench` printed.
 
     .venv/bin/python scripts/readme.py [--check | --table FILE]
@@ -17,6 +20,7 @@ The table below `<!-- make bench -->` is measured, so it is only replaced on dem
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import re
 import subprocess
@@ -25,12 +29,15 @@ import tempfile
 from pathlib import Path
 from typing import Final, NamedTuple
 
-README: Final = Path(__file__).resolve().parent.parent / "README.md"
+ROOT: Final = Path(__file__).resolve().parent.parent
+README: Final = ROOT / "README.md"
+STATIC: Final = ROOT / "docs" / "static.md"
 
 _FENCED: Final = re.compile(
     r"(?:^<!-- (?P<note>[^\n]+) -->\n)?^```(?P<language>\w+)\n(?P<body>.*?)^```$", re.MULTILINE | re.DOTALL
 )
 _TABLE: Final = re.compile(r"(?<=^<!-- make bench -->\n)(?:\|.*\n)*", re.MULTILINE)
+_MISTAKES: Final = re.compile(r"(^<!-- mistakes: (\w+) -->\n).*?(?=^<!-- end -->$)", re.MULTILINE | re.DOTALL)
 _PROMPT: Final = re.compile(r"^\$ (.+)\n", re.MULTILINE)
 
 
@@ -95,6 +102,24 @@ def renewed(text: str) -> str:
     return text
 
 
+def mistakes() -> dict[str, str]:
+    """Run the type checkers over the mistakes, and return the blocks that tell of it, by name."""
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.mistakes"], cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True
+    )
+    blocks: dict[str, str] = json.loads(done.stdout)
+    return blocks
+
+
+def with_mistakes(text: str, blocks: dict[str, str]) -> str:
+    """Return a document with its blocks about mistakes.
+
+    Raises:
+        KeyError: It names a block that there is not.
+    """
+    return _MISTAKES.sub(lambda block: block[1] + blocks[block[2]], text)
+
+
 def with_table(text: str, printed: str) -> str:
     """Return the README with the table that is in what `make bench` printed.
 
@@ -108,22 +133,28 @@ def with_table(text: str, printed: str) -> str:
 
 
 def main() -> int:
-    """Write the README anew; with `--check` only say whether it would change."""
-    parser = argparse.ArgumentParser(description="Write the README's generated blocks anew.")
+    """Write the documents anew; with `--check` only say which would change."""
+    parser = argparse.ArgumentParser(description="Write the documents' generated blocks anew.")
     either = parser.add_mutually_exclusive_group()
     either.add_argument("--check", action="store_true", help="change nothing; exit code 1 when it would change")
     either.add_argument("--table", type=Path, metavar="FILE", help="put in the table that `make bench` printed to FILE")
     options = parser.parse_args()
-    old = README.read_text(encoding="utf-8")
-    new = renewed(old) if options.table is None else with_table(old, options.table.read_text(encoding="utf-8"))
-    if new == old:
-        return 0
-    if options.check:
-        print("README.md is out of date; run `make readme`", file=sys.stderr)
-        return 1
-    README.write_text(new, encoding="utf-8")
-    print("README.md: written anew")
-    return 0
+    old = {path: path.read_text(encoding="utf-8") for path in (README, STATIC)}
+    if options.table is None:
+        blocks = mistakes()
+        new = {path: with_mistakes(text, blocks) for path, text in old.items()}
+        new[README] = renewed(new[README])
+    else:
+        new = old | {README: with_table(old[README], options.table.read_text(encoding="utf-8"))}
+    changed = [path for path in old if new[path] != old[path]]
+    for path in changed:
+        name = path.relative_to(ROOT)
+        if options.check:
+            print(f"{name} is out of date; run `make readme`", file=sys.stderr)
+        else:
+            path.write_text(new[path], encoding="utf-8")
+            print(f"{name}: written anew")
+    return 1 if changed and options.check else 0
 
 
 if __name__ == "__main__":

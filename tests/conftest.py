@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +16,8 @@ from .stores import STORES, Store
 
 # A shell that runs the tests in the background has them ignore Ctrl-C, and so would every program that they start and interrupt.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+# What a terminal's size is, each test says itself; a shell or a test runner may have exported its own.
+os.environ.pop("COLUMNS", None)
 
 
 @pytest.fixture

@@ -229,7 +229,11 @@ def test_what_is_not_the_agents_doing_propagates(store: Store, tracker: Executio
     assert [stored(store, one).state for one in ids] == [ExecutionState.CANCELLED] * 2
 
 
-@pytest.mark.parametrize("result", [object(), {1: 2}, {1, 2}, (1, 2), float("nan"), b"x", "\ud800"], ids=repr)
+@pytest.mark.parametrize(
+    "result",
+    [object(), {1: 2}, {1, 2}, (1, 2), float("nan"), b"x", "\ud800"],
+    ids=["object", "key", "set", "tuple", "nan", "bytes", "surrogate"],
+)
 def test_a_result_that_json_cannot_carry_fails(tracker: ExecutionTracker, colour: str, result: object) -> None:
     """A result that would not come back equal is `Failed` with the `NotJsonError`, never stored changed."""
     outcome = call(tracker, colour, lambda: result)

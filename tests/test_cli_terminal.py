@@ -17,6 +17,9 @@ from pathlib import Path
 import pytest
 
 import runstate
+import runstate._codebase
+import runstate.audit
+import runstate.migrate
 from runstate import ExecutionState, ExecutionTracker, cli
 from runstate.cli import main
 
@@ -208,12 +211,14 @@ def test_importing_the_package_needs_no_extra() -> None:
 
 
 def test_the_command_line_uses_public_names_only() -> None:
-    """No module of the package imports an internal of runstate."""
+    """No module of the package imports an internal of runstate or of another adapter."""
     assert cli.__file__ is not None
+    faces = (runstate, runstate._codebase, runstate.audit, runstate.migrate)
+    public = {face.__name__: face for face in faces}
     for file in Path(cli.__file__).parent.glob("*.py"):
         for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
             if isinstance(node, ast.ImportFrom):
                 assert node.level <= 1
                 if node.level == 0 and (node.module or "").partition(".")[0] == "runstate":
-                    assert node.module == "runstate"
-                    assert all(hasattr(runstate, alias.name) and not alias.name.startswith("_") for alias in node.names)
+                    assert node.module in public
+                    assert {alias.name for alias in node.names} <= set(public[node.module].__all__)

@@ -18,9 +18,9 @@ import pytest
 import runstate
 from runstate import ExecutionTracker, Limits
 
+from .checkers import output
 from .docstrings import entries
 from .surface import public_callables, public_classes
-from .typing.checkers import output
 
 NAMES = [
     "AsyncAgent",

@@ -185,6 +185,25 @@ def test_a_handle_by_id(tracker: ExecutionTracker) -> None:
         tracker.handle(run.execution_id)
 
 
+def test_signs_of_life_on_a_handle(tracker: ExecutionTracker, clock: FakeClock) -> None:
+    """A handle tells how often the execution has beaten, and when it last gave any sign of life, also one given elsewhere."""
+    run = tracker.create(**WHO).run()
+    seen = [(run.beats, run.last_beat_ns - clock.monotonic_ns())]
+    signs = (
+        run.heartbeat,
+        lambda: run.phase(Phase.THINKING),
+        tracker.handle(run.execution_id).expect(ExecutionState.RUNNING).heartbeat,
+    )
+    for sign in signs:
+        clock.advance(1.0)
+        before = run.last_beat_ns
+        sign()
+        assert run.last_beat_ns - before == 1_000_000_000
+        seen.append((run.beats, run.last_beat_ns - clock.monotonic_ns()))
+    assert seen == [(0, 0), (1, 0), (1, 0), (2, 0)]
+    run.complete()
+
+
 def test_a_stale_handle(tracker: ExecutionTracker) -> None:
     """The old variable still exists after a move; using it raises and says what to use instead."""
     pending = tracker.create(**WHO)

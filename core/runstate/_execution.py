@@ -107,6 +107,16 @@ class Execution(Generic[S_co]):
         """Everything known of the execution now, from memory."""
         return self._live.record()
 
+    @property
+    def beats(self) -> int:
+        """Heartbeats so far."""
+        return self._live.beats
+
+    @property
+    def last_beat_ns(self) -> int:
+        """When the last sign of life came (a heartbeat, a phase or a move), in nanoseconds of the tracker's monotonic clock."""
+        return self._live.beat_ns
+
     def heartbeat(self: Execution[LiveState]) -> None:
         """Give a sign of life. Never blocks and never writes: the time is kept in memory.
 

@@ -70,7 +70,9 @@ def test_a_failure_is_raised_everywhere_and_loses_nothing(
 def test_the_writer_recovers_by_itself(tracker: ExecutionTracker, switchable: SwitchableJournal) -> None:
     """When the store works again, what was kept is written without anybody asking for it."""
     switchable.failure = JournalUnavailableError("locked")
+    switchable.hold()  # else the writer may have failed before the move is made
     running = create(tracker).run()
+    switchable.open.set()
     with pytest.raises(JournalUnavailableError):
         tracker.flush()
     switchable.succeeded.clear()

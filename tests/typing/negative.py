@@ -117,7 +117,7 @@ def create(tracker: ExecutionTracker) -> None:
     tracker.create(agent="a", thread_id="t", user_id=None)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     tracker.create(agent="a", thread_id="t", user_id="u", timeout="25")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     tracker.create(agent="a", thread_id="t", user_id="u", metadata=["tier"])  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
-    tracker.create(agent="a", thread_id="t", user_id="u", metadata={1: "tier"})  # type: ignore[dict-item]  # pyright: ignore[reportArgumentType]
+    tracker.create(agent="a", thread_id="t", user_id="u", metadata={1: "tier"})  # type: ignore[dict-item, runstate-unfinished]  # pyright: ignore[reportArgumentType]
     tracker.execution(agent="a", thread_id="t", user_id="u", deadline=3.0)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
     runstate.open(7)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     runstate.open("memory:", Limits())  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]

@@ -285,11 +285,11 @@ def outcomes(outcome: Outcome[bytes]) -> bytes:
             return b"cancelled"
 
 
-def by_id(tracker: ExecutionTracker, execution_id: str) -> None:
+def by_id(tracker: ExecutionTracker, done: str, failed: str, dead: str) -> None:
     """Moving by id gives the transition."""
-    assert_type(tracker.update_execution_state(execution_id, S.COMPLETED, result={"a": 1}), Transition)
-    assert_type(tracker.update_execution_state(execution_id, S.FAILED, error=ValueError("x")), Transition)
-    moved = tracker.update_execution_state(execution_id, S.DEAD, cause=Cause.PROCESS_EXITED, evidence=Evidence("me"))
+    assert_type(tracker.update_execution_state(done, S.COMPLETED, result={"a": 1}), Transition)
+    assert_type(tracker.update_execution_state(failed, S.FAILED, error=ValueError("x")), Transition)
+    moved = tracker.update_execution_state(dead, S.DEAD, cause=Cause.PROCESS_EXITED, evidence=Evidence("me"))
     assert_type(moved.source, ExecutionState)
     assert_type(moved.target, ExecutionState)
     assert_type(moved.cause, Cause | None)

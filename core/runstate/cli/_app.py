@@ -37,11 +37,12 @@ INTERRUPTED: Final = 130
 BROKEN_PIPE: Final = 141
 
 _HELP: Final = """\
-Look into the journal of agent executions, and check it.
+Look into the journal of agent executions, and check it; check code that uses it.
 
 Exit codes:
   0    fine
-  1    something is wrong: verify found damage, or the demo lost an execution
+  1    something is wrong: verify found damage, audit found something, migrate
+       left something, the demo lost an execution, stubs are missing
   2    the command line cannot be understood, or the extra is not installed
   3    no execution has this id
   4    no journal there, or one that is unreadable, damaged or newer
@@ -154,6 +155,80 @@ def verify(journal: _Journal = "runs.db", *, json: _Json = False) -> int:
                 Text("sound", "bold green").append(": every invariant holds in ", "none").append_text(shown(journal))
             )
     return WRONG if findings else OK
+
+
+@app.command
+def stubs(*, json: _Json = False) -> int:
+    """Print the folder with the stubs of the legacy trackers, for mypy's mypy_path or pyright's stubPath."""
+    from runstate._codebase import stubs_folder
+
+    folder = stubs_folder()
+    if json:
+        print_json({"path": str(folder)})
+    else:
+        sys.stdout.write(f"{folder}\n")
+    return OK
+
+
+@app.command
+def audit(
+    paths: Annotated[list[str], Parameter(name="PATH", negative="", help="Files and directories, audited together.")],
+    *,
+    baseline: Annotated[str | None, Parameter(help="A file of findings that are known; only new ones fail.")] = None,
+    write_baseline: Annotated[
+        bool, Parameter(negative="", show_default=False, help="Write the findings into that file instead.")
+    ] = False,
+    fail_on: Annotated[Literal["error", "warning", "note"], Parameter(help="The least level that fails.")] = "warning",
+    rule: Annotated[list[str] | None, Parameter(negative="", help="Apply only this rule; may be repeated.")] = None,
+    exclude: Annotated[
+        list[str] | None, Parameter(negative="", help="Leave out directories of this name; may be repeated.")
+    ] = None,
+    jobs: Annotated[int | None, Parameter(help="Processes to use; without it, one a CPU.")] = None,
+    sarif: Annotated[bool, Parameter(negative="", show_default=False, help="Print SARIF 2.1.0.")] = False,
+    json: _Json = False,
+) -> int:
+    """Audit code, without importing it: second truths about states, states that are none, errors that nobody sees."""
+    from runstate.audit import Level
+
+    from ._audit import report_on
+
+    if sarif and json:
+        raise UsageError("give --sarif or --json, not both")
+    return report_on(
+        paths,
+        form="sarif" if sarif else "json" if json else "text",
+        baseline=baseline,
+        write=write_baseline,
+        fail_on=Level(fail_on),
+        rules=rule or (),
+        exclude=exclude or (),
+        jobs=jobs,
+    )
+
+
+@app.command
+def migrate(
+    paths: Annotated[list[str], Parameter(name="PATH", negative="", help="Files and directories, migrated together.")],
+    *,
+    diff: Annotated[
+        bool, Parameter(negative="", show_default=False, help="Print the diff and write nothing: the default.")
+    ] = False,
+    write: Annotated[bool, Parameter(negative="", show_default=False, help="Write the files.")] = False,
+    exclude: Annotated[
+        list[str] | None, Parameter(negative="", help="Leave out directories of this name; may be repeated.")
+    ] = None,
+    json: _Json = False,
+) -> int:
+    """Rewrite code that uses the legacy trackers, where its meaning is certain; list the rest, and exit with 1 if there is one."""
+    if diff and write:
+        raise UsageError("give --diff or --write, not both")
+    try:
+        from ._migrate import migrate_paths
+    except ModuleNotFoundError as error:
+        if error.name != "libcst":
+            raise
+        raise UsageError('the migration needs libcst; install the extra: pip install "runstate[migrate]"') from None
+    return migrate_paths(paths, writes=write, exclude=exclude or (), as_json=json)
 
 
 @app.command

@@ -51,7 +51,7 @@ def reproduce() -> Verdict:
         before = tracker.get(run.execution_id)
         said: str | None = None
         try:
-            tracker.update_execution_state(run.execution_id, {"success": False})  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+            tracker.update_execution_state(run.execution_id, {"success": False})  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]  # runstate: ignore[dict-state]
         except StateTypeError as error:
             said = f"{type(error).__name__}: {' '.join(str(error).split())}"
         unchanged = tracker.get(run.execution_id) == before

@@ -212,7 +212,7 @@ class _Chat:
         if turn.fault is Fault.NOT_JSON:
             answer["answered_at"] = datetime.now(UTC)
         if turn.fault is Fault.DICT_STATE:
-            self.tracker.update_execution_state(run.execution_id, {"success": False})  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+            self.tracker.update_execution_state(run.execution_id, {"success": False})  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]  # runstate: ignore[dict-state]
         begun = time.perf_counter_ns()
         completing = run.finish()
         done = time.perf_counter_ns()

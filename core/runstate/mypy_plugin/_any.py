@@ -1,0 +1,173 @@
+"""`[runstate-any]`: an `Any` that reaches a parameter of the public API.
+
+An `Any` switches every check of the argument off, so nothing tells a state from a dict before the code runs. It is
+reported where it is passed: as itself, as a member of a union, as the bound of a type variable, through an alias, or out of
+`*args` and `**kwargs`; and where it stands for the state of a handle that is moved. It is not reported
+
+- for a parameter that is `object` (results): there is nothing to narrow it to, and what `json.loads` gives is a result;
+- inside another type: `dict[str, Any]` is a good `Mapping[str, object]`;
+- when it is none that the code has made, see `_doubt`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
+
+from mypy.argmap import ArgTypeExpander
+from mypy.checker import TypeChecker
+from mypy.infer import ArgumentInferContext
+from mypy.messages import format_type_bare
+from mypy.nodes import CallExpr, Expression
+from mypy.plugin import FunctionContext, MethodContext, MethodSigContext
+from mypy.types import (
+    AnyType,
+    CallableType,
+    Instance,
+    LiteralType,
+    Type,
+    TypeOfAny,
+    TypeVarType,
+    UnionType,
+    get_proper_type,
+)
+
+from . import _codes
+from ._doubt import is_doubtful, is_excused
+from ._handles import checker_of, handle, target_of
+
+
+class _Formal(NamedTuple):
+    """What one parameter takes."""
+
+    name: str
+    takes: str
+    takes_anything: bool
+    takes_enum: bool
+
+
+def check_call(ctx: FunctionContext | MethodContext) -> None:
+    """Report each argument of a call that is `Any`."""
+    if not isinstance(ctx.context, CallExpr):
+        return
+    checker = checker_of(ctx.api)
+    callee = get_proper_type(checker.lookup_type_or_none(ctx.context.callee))
+    if not isinstance(callee, CallableType) or len(callee.arg_types) != len(ctx.arg_types):
+        return
+    expander = ArgTypeExpander(_infer_context(checker))
+    reached: dict[Expression, list[_Formal]] = {}
+    for index, kind in enumerate(callee.arg_types):
+        formal = _formal(callee.arg_names[index], kind, checker)
+        for actual, argument, argument_kind in zip(
+            ctx.arg_types[index], ctx.args[index], ctx.arg_kinds[index], strict=True
+        ):
+            passed = actual
+            if argument_kind.is_star() and not isinstance(get_proper_type(actual), AnyType):
+                passed = expander.expand_actual_type(
+                    actual, argument_kind, callee.arg_names[index], callee.arg_kinds[index]
+                )
+            if _is_any(passed, formal, argument, checker):
+                reached.setdefault(argument, []).append(formal)
+    for argument, formals in reached.items():
+        _report(checker, argument, formals)
+
+
+def check_overloaded(ctx: MethodSigContext) -> None:
+    """Report each argument of a call with overloads, before mypy tries these: an error in a trial would only fail it."""
+    checker = checker_of(ctx.api)
+    signature = ctx.default_signature
+    for index, arguments in enumerate(ctx.args):
+        formal = _formal(signature.arg_names[index], signature.arg_types[index], checker)
+        for argument in arguments:
+            if _is_any(checker.get_expression_type(argument), formal, argument, checker):
+                _report(checker, argument, [formal])
+
+
+def check_handle(ctx: MethodContext, name: str) -> None:
+    """Report a move of a handle of which the state is `Any`, so that every move is accepted."""
+    found = handle(ctx.type)
+    state = get_proper_type(found.args[0]) if found is not None and found.args else None
+    if (
+        found is not None
+        and isinstance(state, AnyType)
+        and not is_excused(state)
+        and target_of(found.type, name) is not None
+    ):
+        checker_of(ctx.api).fail(
+            f'Any hides which state "{name}" moves this handle from: annotate the state, or narrow the handle with "expect"',
+            ctx.context,
+            code=_codes.ANY,
+        )
+
+
+def held_function(ctx: FunctionContext) -> str:
+    """The full name of the function that the called variable holds; empty where that is not known."""
+    called = ctx.context.callee if isinstance(ctx.context, CallExpr) else None
+    kind = get_proper_type(checker_of(ctx.api).lookup_type_or_none(called)) if called is not None else None
+    definition = kind.definition if isinstance(kind, CallableType) else None
+    return definition.fullname if definition is not None else ""
+
+
+def _report(checker: TypeChecker, argument: Expression, formals: Iterable[_Formal]) -> None:
+    reached = ", ".join(f'"{formal.name}" ({formal.takes})' for formal in formals)
+    checker.fail(
+        f"Any reaches {reached}: check it with isinstance, or convert it, before it is passed",
+        argument,
+        code=_codes.ANY,
+    )
+
+
+def _infer_context(checker: TypeChecker) -> ArgumentInferContext:
+    anything: list[Type] = [AnyType(TypeOfAny.special_form), AnyType(TypeOfAny.special_form)]
+    return ArgumentInferContext(
+        checker.named_generic_type("typing.Mapping", anything),
+        checker.named_generic_type("typing.Iterable", anything[:1]),
+    )
+
+
+def _formal(name: str | None, kind: Type, checker: TypeChecker) -> _Formal:
+    anything = enum = False
+    shown: dict[str, None] = {}
+    for member in _members(kind):
+        proper = get_proper_type(member)
+        if isinstance(proper, LiteralType):
+            proper = proper.fallback
+        if isinstance(proper, Instance):
+            anything |= proper.type.fullname == "builtins.object"
+            enum |= proper.type.is_enum
+        else:
+            anything |= isinstance(proper, AnyType | TypeVarType)
+        shown[format_type_bare(proper, checker.options)] = None
+    return _Formal(name or "argument", " | ".join(shown), anything, enum)
+
+
+def _members(kind: Type) -> Iterator[Type]:
+    """Yield what a type may be: the members of unions. Aliases are kept where they stand."""
+    proper = get_proper_type(kind)
+    if isinstance(proper, UnionType):
+        for item in proper.items:
+            yield from _members(item)
+    else:
+        yield kind
+
+
+def _is_any(kind: Type, formal: _Formal, argument: Expression, checker: TypeChecker) -> bool:
+    """Whether an argument of this type is, or may be, an `Any` that counts for the parameter."""
+    if formal.takes_anything:
+        return False
+    for member in _members(kind):
+        proper = get_proper_type(member)
+        if isinstance(proper, TypeVarType):
+            bounds = proper.values or [proper.upper_bound]
+            if any(_is_any(bound, formal, argument, checker) for bound in bounds):
+                return True
+        elif isinstance(proper, Instance):
+            if formal.takes_enum and proper.type.fallback_to_any:
+                return True
+        elif (
+            isinstance(proper, AnyType)
+            and not is_excused(proper)
+            and (formal.takes_enum or not is_doubtful(member, proper, argument, checker))
+        ):
+            return True
+    return False

@@ -1,0 +1,1 @@
+"""The stubs of the legacy trackers, beside a code base that has their sources."""

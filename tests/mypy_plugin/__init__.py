@@ -1,0 +1,1 @@
+"""The mypy plugin, judged by what mypy says with it."""
