@@ -104,7 +104,7 @@ try:
     from netra_backend.app.core.agent_execution_tracker import get_execution_tracker
 except ImportError:
     from elsewhere import get_execution_tracker
-get_execution_tracker().update_execution_state("x", {})
+get_execution_tracker().update_execution_state("x", {})  # -> dict-state
 """},
     "three truths": {"app/a.py": """
 from enum import Enum, StrEnum

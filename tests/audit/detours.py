@@ -21,11 +21,24 @@ class Engine:
     def __init__(self, tracker: Optional[AgentExecutionTracker] = None, other=None) -> None:
         self.tracker = tracker or get_execution_tracker()
         self.maybe = get_execution_tracker() if other else None
-        self.unsure = other or get_execution_tracker()
-    def end(self, id: str) -> None:
+        self.either = other or get_execution_tracker()
+        self.tested = other if other is not None else get_execution_tracker()
+    def end(self, id: str, given, default=None) -> None:
         self.tracker.heartbeat(id)  # -> ignored-refusal
         self.maybe.heartbeat(id)  # -> ignored-refusal
-        self.unsure.heartbeat(id)
+        self.either.heartbeat(id)  # -> ignored-refusal
+        self.tested.heartbeat(id)  # -> ignored-refusal
+        (default or tracker).heartbeat(id)  # -> ignored-refusal
+        (given or tracker).heartbeat(id)
+        if default is None:
+            default = tracker
+        default.heartbeat(id)  # -> ignored-refusal
+    def compare(self, record: ExecutionRecord, state=None) -> bool:
+        state = state or ExecutionState.RUNNING
+        ok = tracker.update_execution_state("x", self.outcome())  # -> dict-state
+        return state == "running" or record.state == ExecutionState.RUNNING.value  # -> string-comparison
+    def outcome(self):
+        return {"success": True}
 """,
     "attributes that are bound again": _HEAD + """
 class Engine:

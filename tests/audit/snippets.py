@@ -44,15 +44,26 @@ def more(id: str) -> None:
 """,
     "dict: to something unknown of the same name": """
 from somewhere import tracker, ExecutionState
-def end(id, other):
-    tracker.update_execution_state(id, {"success": False})
-    other.update_execution_state(id, "completed")
+def end(id, other, state):
+    tracker.update_execution_state(id, {"success": False})  # -> dict-state
+    other.update_execution_state(id, "completed")  # -> str-state
+    other.update_execution_state(id, "shipped")
+    other.update_execution_state(id, state)
+    other.update_order_state(id, {"success": False})
     return ExecutionState.RUNNING == "running"
+""",
+    "dict: issue 305, of a tracker that nothing is known of": """
+class Core:
+    def __init__(self, tracker=None):
+        self.execution_tracker = tracker
+    async def run(self, execution_id):
+        self.execution_tracker.update_execution_state(execution_id, {"success": False, "completed": True})  # -> dict-state
+        self.execution_tracker.update_execution_state(execution_id, state="failed")  # -> str-state
 """,
     "dict: to a name that is bound to two things": LEGACY + """
 def end(id: str, flag: bool) -> None:
     one = tracker if flag else object()
-    one.update_execution_state(id, {})
+    one.update_execution_state(id, {})  # -> dict-state
     state = {}
     if flag:
         state = ExecutionState.FAILED
@@ -239,6 +250,11 @@ def beat_on(id: str, stop: threading.Event) -> None:
             ok = tracker.heartbeat(id)
         except ValueError:
             logger.error("no beat")
+async def beat_with_a_limit(id: str, stop: asyncio.Event) -> None:
+    while not stop.is_set():  # -> blind-heartbeat
+        ok = get_execution_tracker().heartbeat(id)
+        with contextlib.suppress(asyncio.TimeoutError):
+            await asyncio.wait_for(stop.wait(), 1)
 def beat_native(run) -> None:
     while True:
         time.sleep(1)

@@ -36,6 +36,21 @@ def test_exactly_the_wrong_lines_of_a_code_base_are_found(tmp_path: Path, name: 
     assert found(tmp_path) == marked(tmp_path)
 
 
+@pytest.mark.parametrize("name", [name for name in SNIPPETS if name.startswith(("refusal", "swallowed", "heartbeat"))])
+def test_the_facades_are_judged_as_the_legacy_modules(tmp_path: Path, name: str) -> None:
+    """With the imports of the facades the same lines are found."""
+    facades = {
+        "from netra_backend.app.core import": "from runstate.legacy import",
+        "netra_backend.app.core.": "runstate.legacy.",
+        "netra_backend.app.agents.": "runstate.legacy.",
+    }
+    text = SNIPPETS[name]
+    for old, new in facades.items():
+        text = text.replace(old, new)
+    write(tmp_path, {"module.py": text})
+    assert found(tmp_path) == marked(tmp_path)
+
+
 def test_every_rule_is_tried() -> None:
     """Each rule that looks at code has a line above that breaks it."""
     tried = " ".join([*SNIPPETS.values(), *(text for files in PROJECTS.values() for text in files.values())])
@@ -142,3 +157,10 @@ def test_columns_are_characters(tmp_path: Path) -> None:
     write(tmp_path, {"module.py": source})
     (one,) = audit([tmp_path], jobs=1).findings
     assert source.splitlines()[one.line - 1][one.column - 1 :].startswith('{"success"')
+
+
+def test_the_remedy_names_the_member(tmp_path: Path) -> None:
+    """A comparison with a text is mended by the member that the text stands for."""
+    write(tmp_path, {"module.py": SNIPPETS["comparison: enum of texts"]})
+    remedies = {one.remedy for one in audit([tmp_path], jobs=1).findings}
+    assert remedies == {"compare with the member: state is ExecutionState.COMPLETED"}

@@ -219,8 +219,8 @@ def test_ended_executions_leave_nothing_behind(core: ExecutionTracker, run: Run)
             execution_id = await start(tracker, f"r-{number}")
             await tracker.handle_execution_failure(execution_id, RuntimeError("no seat"))
         for followed in (tracker.heartbeat_monitor.followed, tracker.timeout_manager.followed):
-            assert (len(followed), followed.news(), len(followed._live)) == (0, [], 0)
-            assert len(followed._ended) <= 256
+            assert (len(followed), followed.news(), len(followed._part().live)) == (0, [], 0)
+            assert len(followed._part().ended) <= 256
         assert len(tracker.registry) <= 256
         execution_id = await start(tracker)
         core.update_execution_state(execution_id[-32:], ExecutionState.CANCELLED)

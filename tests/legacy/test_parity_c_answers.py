@@ -164,8 +164,16 @@ def test_refusals(core: ExecutionTracker, run: Run) -> None:
                      limits.get_remaining_time, limits.get_timeout_info, of_c.get_execution_status):  # fmt: skip
             assert await read(UNKNOWN) is None
         assert runstate.legacy.statistics().refused == 11
+        info = await limits.set_timeout(UNKNOWN, 1)
+        assert (info.execution_id, info.timeout_seconds, info.remaining_seconds) == (UNKNOWN, 0, 0)
+        assert info.timeout_at == info.started_at
+        assert info.timeout_reason is not None
+        assert info.timeout_reason.startswith("refused: no execution")
+        assert runstate.legacy.statistics().refused == 12
         with pytest.raises(runstate.UnknownExecutionError):
-            await limits.set_timeout(UNKNOWN, 1)
+            await strict.timeout_manager.set_timeout(UNKNOWN, 1)
+        with pytest.raises(runstate.UnknownExecutionError):
+            await strict.heartbeat_monitor.start_monitoring(UNKNOWN)
         ended = await registered()
         assert await update(ended, ExecutionState.FAILED, {"error": ""})
         assert (await record_of(ended)).error == ""

@@ -94,8 +94,10 @@ def test_a_limit_of_runstates_own_comes_back(core: ExecutionTracker, pass_time: 
         execution_id = core.create(agent="airline", thread_id="t-1", user_id="u-1", timeout=50).execution_id
         await limits.set_timeout(execution_id, 20)
         assert await limits.get_remaining_time(execution_id) == 20
+        info = await limits.set_timeout(execution_id, 51)
+        assert (info.remaining_seconds, "refused: timeout must be at most 50" in str(info.timeout_reason)) == (20, True)
         with pytest.raises(runstate.InvalidValueError, match="at most 50"):
-            await limits.set_timeout(execution_id, 51)
+            await legacy.TimeoutManager(strict=True).set_timeout(execution_id, 51)
         assert await limits.clear_timeout(execution_id) is True
         assert await limits.get_remaining_time(execution_id) == 50
         assert pass_time(50) == 1

@@ -39,10 +39,11 @@ def folder(tmp_path_factory: pytest.TempPathFactory, stubs: Path) -> Path:
     for name in ("mypy.ini", "pyrightconfig.json"):
         settings = shown_file("static.md", f"legacy/{name}")
         (folder / name).write_text(settings.replace("/path/printed/by/runstate/stubs", str(stubs)), encoding="utf-8")
-    plain = folder.joinpath("mypy.ini").read_text(encoding="utf-8").replace("plugins = runstate.mypy_plugin\n", "")
-    (folder / "plain.ini").write_text(plain.replace("runstate-ignored, ", ""), encoding="utf-8")
-    with_plugin = (folder / "mypy.ini").read_text(encoding="utf-8").replace("runstate-ignored, ", "")
+    with_plugin, section, _ = folder.joinpath("mypy.ini").read_text(encoding="utf-8").partition("[runstate-mypy]")
+    assert section
     (folder / "default.ini").write_text(with_plugin, encoding="utf-8")
+    plain = with_plugin.replace("plugins = runstate.mypy_plugin\n", "")
+    (folder / "plain.ini").write_text(plain, encoding="utf-8")
     return folder
 
 

@@ -20,8 +20,10 @@ def _with_head(before: str, after: str) -> tuple[str, str]:
 
 REWRITES = {
     "issue 305": _with_head(
-        'tracker.update_execution_state("x", {"success": False, "completed": True})  # so it was\n',
-        'tracker.update_execution_state("x", ExecutionState.FAILED)  # so it was\n',
+        'tracker.update_execution_state("x", {"success": False, "completed": True})  # so it was\n'
+        'tracker.update_execution_state("x", f"failed")\ndef local() -> None:\n    ExecutionState = 3\n',
+        'tracker.update_execution_state("x", ExecutionState.FAILED)  # so it was\n'
+        'tracker.update_execution_state("x", ExecutionState.FAILED)\ndef local() -> None:\n    ExecutionState = 3\n',
     ),
     "dicts": _with_head(
         """\
@@ -306,7 +308,7 @@ async def f(registry: ExecutionRegistry, id: str) -> None:
     await registry.update_execution_state(id, ExecutionState.RUNNING)
     record = await registry.get_execution(id)
     assert record is not None
-    print(record.state == "SUCCESS", record.state.value in ("ABORTED", "FAILED"), record.state is ExecutionState.RECOVERING)
+    print(record.state == "SUCCESS", record.state.value in ("ABORTED", "FAILED"), record.state is ExecutionState.RUNNING)
 """,
         f"""\
 from runstate import ExecutionState
@@ -318,7 +320,7 @@ async def f(registry: ExecutionRegistry, id: str) -> None:
     await registry.update_execution_state(id, ExecutionState.RUNNING)
     record = await registry.get_execution(id)
     assert record is not None
-    print(record.state is ExecutionState.COMPLETED, record.state in (ExecutionState.CANCELLED, ExecutionState.FAILED), record.state is ExecutionState.STARTING)
+    print(record.state is ExecutionState.COMPLETED, record.state in (ExecutionState.CANCELLED, ExecutionState.FAILED), record.state is ExecutionState.RUNNING)
 """,
     ),
     "each from its module": (

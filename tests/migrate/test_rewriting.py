@@ -58,8 +58,49 @@ def test_a_module_moves_everywhere_or_nowhere(tmp_path: Path) -> None:
     listed = [(Path(one.path).name, one.line, one.reason) for one in migration.unproven]
     assert [(name, line) for name, line, _ in listed] == [("bad.py", 1), ("good.py", 1), ("good.py", 2)]
     assert "runstate.legacy.agent_execution_tracker gives no something_private" in listed[0][2]
-    assert "not free to move" in listed[1][2]
+    assert f"not free to move: see {tmp_path}/bad.py:1" in listed[1][2]
     assert "as long as its module cannot be moved" in listed[2][2]
+
+
+def test_modules_that_exchange_states_move_together(tmp_path: Path) -> None:
+    """Where A cannot move, B does not either if it is given states of A: its facade would refuse them."""
+    b = "from netra_backend.app.core.agent_execution_tracker import get_execution_tracker\n"
+    a = "from netra_backend.app.core.execution_tracker import ExecutionState\n"
+    given = f"{b}{a}get_execution_tracker().update_execution_state('x', ExecutionState.COMPLETED)\n"
+    write(tmp_path, {"bad.py": "import netra_backend.app.core.execution_tracker\n", "good.py": given, "other.py": b})
+    migration = migrate([tmp_path])
+    assert migration.changes == ()
+    reasons = {(Path(one.path).name, one.line): one.reason for one in migration.unproven}
+    assert reasons["good.py", 1] == reasons["other.py", 1]
+    assert reasons["other.py", 1].endswith(f"see {tmp_path}/good.py:3")
+
+
+def test_states_of_a_module_that_stays_are_listed_where_a_facade_takes_them(tmp_path: Path) -> None:
+    """B has moved already, and A cannot: what is given to B's facade is on the list."""
+    given = (
+        "import netra_backend.app.core.execution_tracker\n"
+        "from netra_backend.app.core.execution_tracker import ExecutionState\n"
+        "from runstate.legacy.agent_execution_tracker import get_execution_tracker\n"
+        "get_execution_tracker().update_execution_state('x', ExecutionState.COMPLETED)\n"
+    )
+    write(tmp_path, {"module.py": given})
+    (last,) = [one for one in migrate([tmp_path]).unproven if one.line == 4]
+    assert "a state of a module that cannot be moved" in last.reason
+
+
+def test_one_run_is_enough(tmp_path: Path) -> None:
+    """Where the source of a legacy module says next to nothing, the first run rewrites all that the second could."""
+    source = "class AgentExecutionTracker:\n    def get_execution(self, execution_id):\n        return None\n"
+    user = (
+        "from netra_backend.app.core.agent_execution_tracker import AgentExecutionTracker\n"
+        "def f(tracker: AgentExecutionTracker) -> bool:\n"
+        "    return tracker.get_execution('x').state == 'completed' or tracker.complete_execution('x', 5)\n"
+    )
+    write(tmp_path, {"netra_backend/app/core/agent_execution_tracker.py": source, "netra_backend/app/module.py": user})
+    (first,) = migrate([tmp_path]).changes
+    assert b"state is ExecutionState.COMPLETED or tracker.update_execution_state(" in first.after
+    Path(first.path).write_bytes(first.after)
+    assert migrate([tmp_path]).changes == ()
 
 
 @pytest.mark.parametrize(
@@ -169,9 +210,10 @@ def test_uses_that_need_the_legacy_names_keep_the_facades_states(tmp_path: Path)
     migration = migrate([tmp_path])
     assert str(after(migration)).startswith("from runstate.legacy.execution_tracking.registry import ExecutionState\n")
     reasons = [(one.line, one.reason) for one in migration.unproven]
-    assert [line for line, _ in reasons] == [3, 3, 4]
+    assert [line for line, _ in reasons] == [3, 3, 3, 4]
     assert "needs the legacy names" in reasons[0][1]
-    assert "SUCCESS becomes completed" in reasons[1][1]
+    assert "a text no longer" in reasons[1][1]
+    assert "SUCCESS becomes completed" in reasons[2][1]
 
 
 def test_a_file_that_only_names_a_module_is_listed(tmp_path: Path) -> None:

@@ -59,6 +59,22 @@ def f(state: ExecutionState, name: str, other) -> None:
     print(other.state == "CA", other.status == "running")
 """
     ),
+    "states that were texts": (
+        """\
+from netra_backend.app.agents.execution_tracking.registry import ExecutionRecord, ExecutionState
+import json
+def f(record: ExecutionRecord, other) -> None:
+    print(json.dumps({"state": record.state}))  # -> a text no longer
+    print(record.state.lower(), other.state.lower())  # -> a text no longer
+    print("state: " + record.state)  # -> a text no longer
+    print({"INITIALIZING": 1}.get(record.state))  # -> a text no longer
+    print(record.state is ExecutionState.RECOVERING)  # -> are one state now
+    print(record.state == "INITIALIZING")  # -> are one state now
+    table = {ExecutionState.SUCCESS: 1}  # -> a text no longer
+    either = record.state if other else "none"  # -> a text no longer
+    print(record.state is ExecutionState.FAILED)
+"""
+    ),
     "methods": (
         HEAD[0]
         + """\

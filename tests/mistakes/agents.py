@@ -24,6 +24,14 @@ def block_never_entered(tracker: ExecutionTracker) -> None:
     tracker.execution(agent="airline", thread_id="t-1", user_id="u-1")  # wrong
 
 
+def block_kept_and_never_entered(tracker: ExecutionTracker) -> None:
+    """The block is given a name, and never entered.
+
+    Unchecked: nothing has been created yet, so there is nothing to end.
+    """
+    block = tracker.execution(agent="airline", thread_id="t-1", user_id="u-1")  # wrong  # noqa: F841
+
+
 def block_moved_before_it_is_entered(tracker: ExecutionTracker) -> None:
     """A block is used as if it were its handle."""
     tracker.execution(agent="airline", thread_id="t-1", user_id="u-1").heartbeat()  # wrong

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+from concurrent.futures import ThreadPoolExecutor
 from enum import Enum
 from functools import partial
-from typing import Any, cast
+from typing import Any, cast, final
 
 from runstate import Cause, ExecutionState, ExecutionTracker, Phase
 
@@ -95,6 +97,41 @@ def any_through_an_alias(tracker: ExecutionTracker, execution_id: str, loose: An
     """A value of type Any is given to a variable that holds the method."""
     move = tracker.update_execution_state
     move(execution_id, loose)  # wrong
+
+
+@final
+class Mover:
+    """Keeps the method."""
+
+    def __init__(self, tracker: ExecutionTracker) -> None:
+        self.move = tracker.update_execution_state
+
+
+def any_through_an_attribute(tracker: ExecutionTracker, execution_id: str, loose: Any) -> None:  # wrong
+    """A value of type Any is given to an attribute that holds the method."""
+    Mover(tracker).move(execution_id, loose)  # wrong
+
+
+def any_through_partial(tracker: ExecutionTracker, execution_id: str, loose: Any) -> None:  # wrong
+    """A value of type Any is given as the state, through `functools.partial`."""
+    partial(tracker.update_execution_state, execution_id)(loose)  # wrong
+
+
+async def any_through_a_thread(tracker: ExecutionTracker, execution_id: str, loose: Any) -> None:  # wrong
+    """A value of type Any is given as the state, through `asyncio.to_thread`."""
+    await asyncio.to_thread(tracker.update_execution_state, execution_id, loose)  # wrong
+
+
+async def any_through_an_executor(tracker: ExecutionTracker, execution_id: str, loose: Any) -> None:  # wrong
+    """A value of type Any is given as the state, through `run_in_executor`."""
+    loop = asyncio.get_running_loop()
+    await loop.run_in_executor(None, tracker.update_execution_state, execution_id, loose)  # wrong
+
+
+def any_through_a_pool(tracker: ExecutionTracker, execution_id: str, loose: Any) -> None:  # wrong
+    """A value of type Any is given as the state, through `submit`."""
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(tracker.update_execution_state, execution_id, loose).result()  # wrong
 
 
 def any_as_id(tracker: ExecutionTracker, loose: Any) -> None:  # wrong
@@ -203,6 +240,20 @@ def second_end(tracker: ExecutionTracker) -> None:
     run = tracker.create(agent="airline", thread_id="t-1", user_id="u-1")
     tracker.update_execution_state(run.execution_id, ExecutionState.CANCELLED)
     tracker.update_execution_state(run.execution_id, ExecutionState.FAILED)  # wrong
+
+
+def one_of_two_ends(tracker: ExecutionTracker, *, succeeded: bool = True) -> None:
+    """An execution that was just created is moved by its id to one of two states, of which one cannot come next."""
+    run = tracker.create(agent="airline", thread_id="t-1", user_id="u-1")
+    state = ExecutionState
+    tracker.update_execution_state(run.execution_id, state.COMPLETED if succeeded else state.FAILED)  # wrong
+
+
+def start_the_block_again(tracker: ExecutionTracker) -> None:
+    """The execution of a block, which runs, is started by its id."""
+    with tracker.execution(agent="airline", thread_id="t-1", user_id="u-1") as run:
+        tracker.update_execution_state(run.execution_id, ExecutionState.STARTING)  # wrong
+        run.complete("LH 400")
 
 
 def back_to_pending(tracker: ExecutionTracker, running_id: str) -> None:

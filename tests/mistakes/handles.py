@@ -141,6 +141,34 @@ def dropped_on_one_path(tracker: ExecutionTracker, *, answer: str | None = None)
     run.complete(answer)
 
 
+def dropped_by_a_handler(tracker: ExecutionTracker, text: str) -> None:
+    """An execution is forgotten where an error is handled (issue #305)."""
+    run = tracker.create(agent="airline", thread_id="t-1", user_id="u-1").run()  # wrong
+    try:
+        seats = int(text)
+    except ValueError:
+        return
+    run.complete(seats)
+
+
+def dropped_by_another(tracker: ExecutionTracker) -> None:
+    """The only variable that holds an execution is given another."""
+    run = tracker.create(agent="airline", thread_id="t-1", user_id="u-1").run()  # wrong
+    run = tracker.create(agent="hotel", thread_id="t-1", user_id="u-1").run()
+    run.complete("LH 400")
+
+
+def ended_by_a_loop_that_may_be_empty(tracker: ExecutionTracker, names: tuple[str, ...] = ()) -> None:
+    """An execution is ended in the body of a loop, which need not run.
+
+    Why: that a loop has something to go through is mostly known by whoever wrote it, so the plugin takes it to be so.
+    """
+    run = tracker.create(agent="airline", thread_id="t-1", user_id="u-1").run()  # wrong
+    for name in names:
+        run.complete(name)
+        break
+
+
 def move_not_called(tracker: ExecutionTracker) -> None:
     """The parentheses of the last move are forgotten."""
     run = tracker.create(agent="airline", thread_id="t-1", user_id="u-1").run()  # wrong

@@ -1,4 +1,4 @@
-"""Calling the legacy trackers, with their stubs."""
+"""Calling the legacy trackers, with their stubs, and the facades that take their place."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from netra_backend.app.core.agent_execution_tracker import AgentExecutionTracker
 from netra_backend.app.core.agent_execution_tracker import ExecutionState as StateOfB
 from netra_backend.app.core.execution_tracker import ExecutionState as StateOfA
 from netra_backend.app.core.execution_tracker import ExecutionTracker
+
+from runstate.legacy import agent_execution_tracker as facade
 
 
 def legacy_dict_as_state(tracker: AgentExecutionTracker) -> None:
@@ -91,6 +93,16 @@ async def legacy_await_too_many(tracker: AgentExecutionTracker) -> None:
 def legacy_ignored_refusal(tracker: AgentExecutionTracker) -> None:
     """A call that refuses by returning False is not asked."""
     tracker.update_execution_state("e-1", StateOfB.COMPLETED)  # wrong
+
+
+def facade_any_as_state(tracker: facade.AgentExecutionTracker, loose: Any) -> None:  # wrong
+    """A value of type Any is given to the facade of tracker B as the state."""
+    assert tracker.update_execution_state("e-1", loose)  # wrong
+
+
+def facade_ignored_refusal(tracker: facade.AgentExecutionTracker) -> None:
+    """A call of the facade of tracker B that refuses by returning False is not asked."""
+    tracker.update_execution_state("e-1", facade.ExecutionState.COMPLETED)  # wrong
 
 
 def legacy_sync_callback(tracker: AgentExecutionTracker) -> None:

@@ -15,7 +15,7 @@ TITLES = {
     "handles": "Moving by handle",
     "agents": "Blocks, agents, outcomes",
     "reading": "Reading",
-    "legacy": "Legacy trackers, with the stubs",
+    "legacy": "Legacy trackers, with the stubs, and facades",
 }
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from ..documents import stubs_folder
+from ..documents import shown_file, stubs_folder
 from .programs import Program, Said, as_expected, read
 
 PROGRAMS = read()
@@ -157,6 +157,55 @@ def test_with_parallel_workers(mypy: Mypy) -> None:
     assert differences(mypy.run(*parallel)) == {}
     mypy.write(edited=True)
     assert differences(mypy.run(*parallel), edited=True) == {}
+
+
+@pytest.mark.parametrize(
+    "off",
+    ["", "disable_error_code = runstate-any, runstate-transition\n"],
+    ids=["as_documented", "with_codes_off"],
+)
+def test_settings_of_its_own(daemon: Mypy, off: str) -> None:
+    """What `docs/static.md` shows switches codes on, and off, in every way in which mypy can be run."""
+    shown = shown_file("static.md", "mypy.ini").replace("/path/printed/by/runstate/stubs", str(stubs_folder()))
+    (daemon.folder / "mypy.ini").write_text(shown + off, encoding="utf-8")
+    ways = [("mypy",), ("mypy",), ("mypy.dmypy", "run", "--"), ("mypy.dmypy", "run", "--")]
+    if "--num-workers" in daemon.command("mypy", "--help").stdout:
+        ways.append(("mypy", "--num-workers", "2"))
+    opted_in = [program for program in PROGRAMS if program.module in OPTED_IN.split(",")]
+    ours = [[said for said in one.expected(edited=False) if "[runstate-" in said.text] for one in opted_in]
+    ours = [[said for said in must if not off or "[runstate-any]" not in said.text] for must in ours]
+    for way in ways:
+        output = daemon.said(*way)
+        said = [[said for said in one.said(output) if "[runstate-" in said.text] for one in opted_in]
+        assert [as_expected(must, found) for must, found in zip(ours, said, strict=True)] == ours
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("mypy.ini", "[mypy]\nplugins = runstate.mypy_plugin\n[runstate-mypy]\n{} = {}\n"),
+        ("pyproject.toml", "[tool.mypy]\nplugins = ['runstate.mypy_plugin']\n[tool.runstate-mypy]\n{} = ['{}']\n"),
+    ],
+)
+def test_settings_that_do_not_exist(mypy: Mypy, name: str, text: str) -> None:
+    """A key or code that does not exist ends the run with what there is, wherever the section stands; a right one does not."""
+    (mypy.folder / "mypy.ini").unlink()
+    code = "from typing import Any\nfrom runstate import open\nx: Any = 1\nopen(x)\n"
+    for key, value, status, said in (
+        ("enable_error_code", "runstate-eny", 2, "no such code: runstate-eny; there are runstate-any, "),
+        (
+            "enable_error_codes",
+            "runstate-any",
+            2,
+            'no such key: "enable_error_codes"; there are enable_error_code and ',
+        ),
+        ("enable_error_code", "runstate-ignored", 1, "[runstate-any]"),
+        ("disable_error_code", "runstate-any", 0, "Success"),
+    ):
+        (mypy.folder / name).write_text(text.format(key, value), encoding="utf-8")
+        done = mypy.command("mypy", "-c", code)
+        assert done.returncode == status
+        assert said in done.stdout + done.stderr
 
 
 def test_codes_can_be_switched_off(mypy: Mypy) -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 import re
 import subprocess
 import sys
+from concurrent.futures import Executor
 from pathlib import Path
 
 import mypy.nodes
@@ -57,6 +59,14 @@ ABSTRACT = {
 }
 WALKED_BY_HAND = {"OverloadedFuncDef"}
 
+FORWARDING_METHODS = {
+    **dict.fromkeys(
+        ("call_at", "call_later", "call_soon", "call_soon_threadsafe", "run_in_executor"), asyncio.AbstractEventLoop
+    ),
+    "submit": Executor,
+}
+"""What calls what it is given, and whose it is."""
+
 LEFT_OPEN = {
     *("tests/commands.py", "tests/gated.py", "tests/test_agents.py", "tests/test_flush.py", "tests/test_scope.py"),
     "tests/test_scope_journal.py",
@@ -94,16 +104,30 @@ def test_names_are_those_of_runstate() -> None:
     assert {"get", "complete", "bind", "expect", "create"} <= _names.METHODS
     assert {_names.TRACKER, _names.HANDLE, "runstate._records.Limits"} <= _names.CLASSES
     assert {"builtins.TimeoutError", "runstate._errors.FencedError"} <= _names.SAYING_ENDED
+    assert {"builtins.ValueError", "builtins.TypeError"}.isdisjoint(_names.SAYING_ENDED)
+    forwarding = [asyncio.to_thread, *(getattr(kind, name) for name, kind in FORWARDING_METHODS.items())]
+    named = {*_names.FORWARDING, *(f"{kind}.{name}" for name, kind in _names.FORWARDING_METHODS.items())}
+    assert {f"{one.__module__}.{one.__qualname__}" for one in forwarding} == named
 
 
-def test_what_a_cache_depends_on() -> None:
-    """The cache key of a module tells the plugin's own sources, runstate's version and the whole transition table, and is the same for every module."""
+def test_what_a_cache_depends_on(tmp_path: Path) -> None:
+    """The cache key of a module tells the plugin's own sources, runstate's version, the whole transition table and the codes that are on, and is the same for every module."""
     ours = RunstatePlugin(Options())
     told = ours.report_config_data(ReportConfigContext("a", "a.py", is_check=False))
     assert told == ours.report_config_data(ReportConfigContext("b", "b.py", is_check=True))
     assert runstate.__version__ in str(told)
     assert all(state.name in str(told) for state in ExecutionState)
     assert re.search(r"[0-9a-f]{64}", str(told))
+    assert "runstate-any" in str(told)
+    assert "runstate-ignored" not in str(told)
+    (tmp_path / "mypy.ini").write_text(
+        "[runstate-mypy]\nenable_error_code = runstate-ignored\ndisable_error_code = runstate-any", encoding="utf-8"
+    )
+    options = Options()
+    options.config_file = str(tmp_path / "mypy.ini")
+    other = RunstatePlugin(options).report_config_data(ReportConfigContext("a", "a.py", is_check=False))
+    assert "runstate-ignored" in str(other)
+    assert "runstate-any" not in str(other)
     assert plugin("2.4") is RunstatePlugin
 
 

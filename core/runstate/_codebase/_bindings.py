@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import TypeAlias
 
-from ._refs import GIVEN, OWN, alternatives, annotation_ref, is_assigned, one_of, value_ref
+from ._refs import GIVEN, OPEN, OWN, alternatives, annotation_ref, is_assigned, one_of, value_ref
 
 Bound: TypeAlias = tuple[str, str | None]
 """A name, and the ref of what it is bound to; None for what is not known."""
@@ -71,8 +71,9 @@ def attribute_bindings(method: Function) -> Iterator[Bound]:
         return
     own = arguments[0].arg
     given = {one.arg: annotation_ref(one.annotation) for one in [*arguments[1:], *method.args.kwonlyargs]}
+    optional = {one.arg for one in optional_parameters(method) if one.annotation is None}
     rebound = _rebound(method)
-    kept = {name: ref for name, ref in given.items() if name not in rebound}
+    kept = {name: OPEN if name in optional else ref for name, ref in given.items() if name not in rebound}
     for statement in ast.walk(method):
         if not isinstance(statement, ast.Assign | ast.AnnAssign | ast.AugAssign):
             continue
@@ -88,6 +89,17 @@ def attribute_bindings(method: Function) -> Iterator[Bound]:
                 yield target.attr, None
             elif alternatives(statement.value):
                 yield target.attr, _ref(statement.value, kept, given.keys() | rebound)
+
+
+def optional_parameters(function: Function) -> list[ast.arg]:
+    """The parameters that are None by default."""
+    arguments = function.args
+    positional = [*arguments.posonlyargs, *arguments.args]
+    pairs = [
+        *zip(positional[len(positional) - len(arguments.defaults) :], arguments.defaults, strict=True),
+        *zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True),
+    ]
+    return [one for one, default in pairs if isinstance(default, ast.Constant) and default.value is None]
 
 
 def returned_ref(function: Function, *, is_method: bool) -> str | None:
@@ -107,7 +119,7 @@ def returned_ref(function: Function, *, is_method: bool) -> str | None:
     if not values:
         return None
     local = _locals(function) - _globals(function)
-    refs = [_ref(value, local=local - {own}) for value in values]
+    refs = [f"{GIVEN}dict" if isinstance(value, ast.Dict) else _ref(value, local=local - {own}) for value in values]
     return one_of([re.sub(rf"^=((?:await )?){own}(?=\.)", rf"=\1{OWN}", ref) if own and ref else ref for ref in refs])
 
 
@@ -138,7 +150,7 @@ def _ref(value: ast.expr, given: dict[str, str | None] | None = None, local: Ite
     for one in alternatives(value):
         if isinstance(one, ast.Name) and one.id in known:
             annotated = known[one.id]
-            refs.append(annotated and f"{GIVEN}{annotated}")
+            refs.append(annotated if annotated in (None, OPEN) else f"{GIVEN}{annotated}")
         else:
             ref = value_ref(one)
             refs.append(None if ref is None or _first_name(ref) in set(local) else f"={ref}")

@@ -18,6 +18,9 @@ from ._source import Source
 TELLING: Final = re.compile(r"stat(e|us)|execut|track|heartbeat|monitor|registry", re.IGNORECASE)
 """What the name of anything that matters here contains."""
 
+MOVE: Final = "update_execution_state"
+"""The one call of the trackers that takes a state, and that nothing else is called."""
+
 _LEAST_MEMBERS: Final = 3
 _INNER_IMPORT: Final = re.compile(r"^[ \t]+(from\s+[\w.]+\s+import|import)\b", re.MULTILINE)
 _GLOBAL: Final = re.compile(r"^[ \t]+global\s", re.MULTILINE)
@@ -89,6 +92,8 @@ class ModuleFacts(NamedTuple):
     """As the attributes of a class."""
     inner_imports: tuple[ImportFacts, ...] = ()
     """Imports inside functions."""
+    moves_executions: bool = False
+    """Whether it calls `update_execution_state`, of whatever it may be."""
 
 
 def module_facts(source: Source) -> ModuleFacts:
@@ -117,7 +122,8 @@ def module_facts(source: Source) -> ModuleFacts:
             bind(variables, global_bindings(function))
     told = tuple((name, ref) for name, ref in variables.items() if TELLING.search(f"{name} {ref}"))
     inner = _inner_imports(source) if telling and _INNER_IMPORT.search(source.text) else ()
-    return ModuleFacts(source.path, tuple(imports), tuple(classes), tuple(functions), told, inner)
+    moves = telling and f".{MOVE}(" in source.text
+    return ModuleFacts(source.path, tuple(imports), tuple(classes), tuple(functions), told, inner, moves)
 
 
 def _inner_imports(source: Source) -> tuple[ImportFacts, ...]:
@@ -186,7 +192,7 @@ def _returns(node: Function, *, is_method: bool) -> str | None:
 
 def _speaks(facts: FunctionFacts) -> bool:
     refs = [facts.name, facts.returns or "", *(parameter.ref or "" for parameter in facts.parameters)]
-    return facts.returns == "dict" or any(TELLING.search(ref) for ref in refs)
+    return facts.returns in {"dict", ":dict"} or any(TELLING.search(ref) for ref in refs)
 
 
 # -- classes ----------------------------------------------------------------------------------------------------------

@@ -15,8 +15,8 @@ from typing import Final
 from ._faces import Faces
 from ._facts import ClassFacts, FunctionFacts, ImportFacts, ModuleFacts, module_facts
 from ._files import Unreadable, dotted_names
-from ._filling import filled
-from ._refs import GIVEN, OWN, parts_of
+from ._filling import filled, overruled
+from ._refs import GIVEN, OPEN, OWN, parts_of
 from ._source import read_source
 from ._types import Awaitable, Class, ClassRef, Function, Instance, Items, Mapping, Module, Nothing, Text, Type, join
 
@@ -30,9 +30,11 @@ class Index:
     Args:
         modules: The facts of its modules.
         faces: What is known from elsewhere.
+        stubs_first: Whether a stub of a legacy module goes before the module's own source.
     """
 
-    def __init__(self, modules: Iterable[ModuleFacts], faces: Faces) -> None:
+    def __init__(self, modules: Iterable[ModuleFacts], faces: Faces, *, stubs_first: bool = False) -> None:
+        self._stubs_first = stubs_first
         self._modules = {facts.path: facts for facts in modules}
         self._faces = faces
         self._by_name: defaultdict[str, list[str]] = defaultdict(list)
@@ -61,6 +63,10 @@ class Index:
         """The classes that a module defines, as far as they are of interest."""
         table = self._table(path)
         return () if table is None else table.facts.classes
+
+    def moves_executions(self, path: str) -> bool:
+        """Whether a module calls `update_execution_state`, of whatever it may be."""
+        return path in self._modules and self._modules[path].moves_executions
 
     def imports(self, path: str) -> tuple[ImportFacts, ...]:
         """The imports of a module, those inside functions included."""
@@ -112,13 +118,16 @@ class Index:
             if facts is not None:
                 stub = next((face for name in dotted_names(path) if (face := self._faces.stub(name))), None)
                 said = None if stub is None else self._table(stub)
-                self._tables[path] = _Table(facts if said is None else filled(facts, said.facts))
+                self._tables[path] = _Table(facts if said is None else self._with_stub(facts, said.facts))
             else:
                 source = read_source(path) if self._faces.has(path) else None
                 if source is None or isinstance(source, Unreadable):
                     return None
                 self._tables[path] = _Table(module_facts(source))
         return self._tables[path]
+
+    def _with_stub(self, facts: ModuleFacts, stub: ModuleFacts) -> ModuleFacts:
+        return overruled(facts, stub) if self._stubs_first else filled(facts, stub)
 
     # -- names --------------------------------------------------------------------------------------------------------
 
@@ -184,7 +193,8 @@ class Index:
         if ref is None:
             return None
         if len(parts := parts_of(ref.removeprefix(GIVEN))) > 1:
-            return join([self.by_ref(path, one, owner) for one in parts])
+            told = join([self.by_ref(path, one, owner) for one in parts if one != OPEN])
+            return told if OPEN not in parts or self.stays_beside_a_default(told) else None
         ref = parts[0]
         if ref.startswith("="):
             return self._by_value(path, ref[1:], owner)
@@ -208,6 +218,10 @@ class Index:
                 return Nothing()
             case _:
                 return None
+
+    def stays_beside_a_default(self, found: Type) -> bool:
+        """Whether what stands in for a parameter that is None by default says what the parameter is: an object does, a value does not."""
+        return isinstance(found, Instance) and not self.is_enum(found.ref)
 
     def _by_value(self, path: str, ref: str, owner: ClassRef | None) -> Type:
         if ref.startswith("await "):

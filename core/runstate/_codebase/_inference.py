@@ -18,6 +18,7 @@ _TEXT_TO_TEXT = frozenset(
     {"capitalize", "casefold", "format", "join", "lstrip", "removeprefix", "removesuffix", "replace", "rstrip", "strip"}
 )
 _CAST = Module("typing.cast")
+_RUN = Module("asyncio.run")
 
 
 class Inference:
@@ -68,9 +69,9 @@ class Inference:
                 awaited = self.type_of(node.value, scope)
                 return awaited.result if isinstance(awaited, Awaitable) else None
             case ast.IfExp():
-                return join([self.type_of(node.body, scope), self.type_of(node.orelse, scope)])
+                return self._one_of([node.body, node.orelse], scope)
             case ast.BoolOp():
-                return join([self.type_of(value, scope) for value in node.values])
+                return self._one_of(node.values, scope)
             case ast.BinOp():
                 return self._operation(node, scope)
             case ast.NamedExpr():
@@ -98,6 +99,9 @@ class Inference:
         called = self.type_of(node.func, scope)
         if called == _CAST and len(node.args) == 2:
             return self.declared(node.args[0], scope)
+        if called == _RUN and node.args:
+            awaited = self.type_of(node.args[0], scope)
+            return awaited.result if isinstance(awaited, Awaitable) else None
         if isinstance(called, Class) and self.index.is_enum(called.ref) and len(node.args) == 1:
             return Instance(called.ref, self._member_of_value(called.ref, self.type_of(node.args[0], scope)))
         if called is not None:
@@ -158,7 +162,33 @@ class Inference:
         bindings = home.names[name]
         if bindings and bindings[0].kind == "annotation" and all(one.kind != "unknown" for one in bindings):
             return self._bound(bindings[0], home)
-        return join([self._bound(one, home) for one in bindings])
+        return self._beside_defaults(
+            [self._bound(one, home) for one in bindings if one.kind != "open"],
+            is_open=any(one.kind == "open" for one in bindings),
+        )
+
+    def is_module_level(self, name: str, scope: Scope) -> bool:
+        """Whether a name means in a scope what it means at the top of the module."""
+        return self._home(name, scope) in (None, self.scopes.module)
+
+    def possible(self, name: str, scope: Scope) -> list[Type]:
+        """Return everything that a name may be, one for each thing that binds it."""
+        home = self._home(name, scope)
+        return [] if home is None else [self._bound(one, home) for one in home.names[name]]
+
+    def _beside_defaults(self, types: list[Type], *, is_open: bool) -> Type:
+        told = join(types)
+        return told if not is_open or self.index.stays_beside_a_default(told) else None
+
+    def _is_open(self, node: ast.expr, scope: Scope) -> bool:
+        """Whether an expression is a parameter without annotation that is None by default."""
+        home = self._home(node.id, scope) if isinstance(node, ast.Name) else None
+        return home is not None and isinstance(node, ast.Name) and home.names[node.id][0].kind == "open"
+
+    def _one_of(self, nodes: list[ast.expr], scope: Scope) -> Type:
+        is_open = [self._is_open(one, scope) for one in nodes]
+        types = [self.type_of(one, scope) for one, its in zip(nodes, is_open, strict=True) if not its]
+        return self._beside_defaults(types, is_open=any(is_open))
 
     def _home(self, name: str, scope: Scope) -> Scope | None:
         one: Scope | None = scope

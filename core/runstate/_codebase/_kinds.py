@@ -11,7 +11,7 @@ from functools import cache, cached_property
 from pathlib import Path
 from typing import Final
 
-from ._facts import FunctionFacts
+from ._facts import ClassFacts, FunctionFacts
 from ._index import Index
 from ._stubs import PACKAGE
 from ._types import Class, ClassRef, Function, Instance, Items, Mapping, Module, Type
@@ -25,6 +25,12 @@ def _is_ours(folder: Path) -> bool:
     if folder == PACKAGE or (folder.name == PACKAGE.name and (folder / "_states.py").is_file()):
         return True
     return folder != folder.parent and _is_ours(folder.parent)
+
+
+def _is_tracker_in_all(lineage: list[ClassFacts]) -> bool:
+    """Whether a class is a tracker by its own name and by what all that it inherits from can do."""
+    methods = tuple(method for facts in lineage for method in facts.methods)
+    return bool(lineage) and is_tracker_like(lineage[0]._replace(methods=methods))
 
 
 class Kinds:
@@ -77,7 +83,8 @@ class Kinds:
             if self.is_ours(ref.path) and ref.name in _HANDLES:
                 self._trackers[ref] = True
             else:
-                self._trackers[ref] = any(is_tracker_like(facts) for _, facts in self.index.lineage(ref))
+                lineage = [facts for _, facts in self.index.lineage(ref)]
+                self._trackers[ref] = any(map(is_tracker_like, lineage)) or _is_tracker_in_all(lineage)
         return self._trackers[ref]
 
     def _find_tracked(self) -> frozenset[ClassRef]:
@@ -97,6 +104,8 @@ class Kinds:
         return tuple(path for path in self.index.paths if self._is_concerned(path))
 
     def _is_concerned(self, path: str) -> bool:
+        if self.index.moves_executions(path):
+            return True
         sources = {self.index.imported(path, one) for one in self.index.imports(path)}
         if any(self._module_leads(one) for one in (path, *sources)):
             return True

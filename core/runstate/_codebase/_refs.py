@@ -11,6 +11,7 @@
 | `{}X` | a mapping to X |
 | `=X` | what the value X is, where the others are said by annotations |
 | `:X` | what an annotation X says, of a parameter that is assigned |
+| `?` | what an unannotated parameter is that is None by default: beside a tracker, another tracker |
 | `X ~ Y` | one of them |
 
 `None` beside one other type is dropped: a state that may be missing is still a state. Whatever has no ref is unknown.
@@ -25,6 +26,7 @@ OWN: Final = "<own>"
 """Stands for the object that a method is called on, whatever the method calls it."""
 
 GIVEN: Final = ":"
+OPEN: Final = "?"
 _BETWEEN: Final = " ~ "
 
 _OPTIONAL: Final = frozenset({"Optional", "Annotated", "Final", "ClassVar", "Required", "NotRequired", "ReadOnly"})
@@ -165,4 +167,4 @@ def parts_of(ref: str) -> list[str]:
 
 def is_assigned(ref: str) -> bool:
     """Whether a ref tells what something was bound to, and not what it is declared to be."""
-    return ref.startswith(("=", GIVEN))
+    return ref.startswith(("=", GIVEN, OPEN))

@@ -12,14 +12,14 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 from typing import Final, Literal, NamedTuple, TypeAlias, TypeVar
 
-from ._bindings import Function
+from ._bindings import Function, optional_parameters
 from ._facts import ImportFacts, function_facts, import_facts
 from ._refs import annotation_ref, dotted
 from ._source import Source
 from ._types import Class, ClassRef, Instance, Type
 from ._types import Function as FunctionType
 
-_Kind: TypeAlias = Literal["value", "annotation", "items", "mapped", "entered", "type", "import", "unknown"]
+_Kind: TypeAlias = Literal["value", "annotation", "items", "mapped", "entered", "type", "import", "open", "unknown"]
 
 
 class Binding(NamedTuple):
@@ -116,8 +116,11 @@ class Scopes:
         if is_method and positional and scope.owner is not None and "staticmethod" not in decorators:
             own: Type = Class(scope.owner) if "classmethod" in decorators else Instance(scope.owner)
             scope.names[positional.pop(0).arg].append(Binding("type", type=own))
+        optional = optional_parameters(node)
         for one in (*positional, *arguments.kwonlyargs):
-            scope.names[one.arg].append(Binding("annotation", annotation_ref(one.annotation)))
+            is_open = one.annotation is None and one in optional
+            bound = Binding("open") if is_open else Binding("annotation", annotation_ref(one.annotation))
+            scope.names[one.arg].append(bound)
         for rest in (arguments.vararg, arguments.kwarg):
             if rest is not None:
                 scope.names[rest.arg].append(Binding("unknown"))

@@ -7,12 +7,13 @@ from collections.abc import Iterator
 from typing import NamedTuple, TypeVar
 
 from ._bindings import Function as FunctionNode
+from ._facts import MOVE
 from ._index import Index
 from ._inference import Inference
 from ._kinds import Kinds
 from ._scopes import Scope
 from ._source import Source
-from ._types import ClassRef, Function, Instance, Type
+from ._types import ClassRef, Function, Instance, Module, Type
 
 _N = TypeVar("_N", bound=ast.AST)
 
@@ -72,6 +73,14 @@ class Subject:
         if isinstance(called, Function) and called.owner is not None and self.kinds.is_tracker(called.owner):
             return called
         return None
+
+    def moves_of_unknown(self) -> Iterator[tuple[ast.Call, ast.expr, Scope]]:
+        """Every `update_execution_state(…)` of something unknown, with what it is given as a state."""
+        for call, scope in self.nodes(ast.Call):
+            is_move = isinstance(call.func, ast.Attribute) and call.func.attr == MOVE
+            if is_move and isinstance(self.type_of(call.func, scope), Module | None):
+                named = [one.value for one in call.keywords if one.arg in {"state", "new_state"}]
+                yield from ((call, given, scope) for given in [*call.args[1:2], *named][:1])
 
     def expected_states(self) -> Iterator[Expected]:
         """Every expression that is given where a state is declared: argument, default, attribute, variable, result."""

@@ -92,6 +92,8 @@ class Suspicion(NamedTuple):
     """The function or class that it is in."""
     key: str
     """What identifies it there: usually the text of its line."""
+    remedy: str | None = None
+    """What to do; None is what the rule says."""
 
 
 _DIGITS: Final = 16
@@ -109,6 +111,10 @@ def findings_of(suspicions: list[Suspicion]) -> list[Finding]:
         content = "\0".join((*same[1:], str(number)))
         fingerprint = hashlib.sha256(content.encode("utf-8", "surrogatepass")).hexdigest()[:_DIGITS]
         findings.append(
-            Finding(one.path, one.line, one.column, one.rule.id, one.level, one.message, one.rule.remedy, fingerprint)
+            Finding(
+                *(one.path, one.line, one.column, one.rule.id, one.level, one.message),
+                one.remedy or one.rule.remedy,
+                fingerprint,
+            )
         )
     return findings

@@ -16,8 +16,11 @@ def suspicion(
     scope: Scope,
     message: str,
     level: Level | None = None,
+    remedy: str | None = None,
 ) -> Suspicion:
-    """Put what was found at a node together; the level is the rule's, unless one is given."""
+    """Put what was found at a node together; the level is the rule's, unless one is given; so is the remedy."""
     column = subject.column(node.lineno, node.col_offset)
     line = subject.line(node.lineno)
-    return Suspicion(subject.source.path, node.lineno, column, rule, level or rule.level, message, scope.title, line)
+    return Suspicion(
+        subject.source.path, node.lineno, column, rule, level or rule.level, message, scope.title, line, remedy
+    )

@@ -24,9 +24,10 @@ from .. import (
     NotOwnerError,
     UnknownExecutionError,
 )
+from ._arguments import positive
 from ._fork import ForkSafeLock
 from ._ids import core_id
-from ._life import Facade, Life, positive
+from ._life import Facade, Life
 from ._moves import as_json
 
 RECENT: Final = 256

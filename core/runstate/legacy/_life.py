@@ -16,7 +16,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from .. import Execution, ExecutionRecord, ExecutionState, InvalidValueError, LiveState, StateTypeError
+from .. import Execution, ExecutionRecord, ExecutionState, InvalidValueError, LiveState
+from ._arguments import positive
 
 NEVER: Final = 1 << 63
 """Later than any clock will say, in nanoseconds."""
@@ -29,20 +30,6 @@ HAND_SET_GRACE: Final = 2.0
 
 BEATS_PROMISE: Final = 2
 """Heartbeats after which more are expected. Legacy code need not beat, and some beats once before and once after its work."""
-
-
-def positive(name: str, seconds: float) -> None:
-    """Accept a limit: a positive, finite number of seconds. Zero is none, and half a second is half a second.
-
-    Raises:
-        StateTypeError: It is no number.
-        InvalidValueError: It is zero, negative, NaN or infinite.
-    """
-    given: object = seconds
-    if isinstance(given, bool) or not isinstance(given, int | float):
-        raise StateTypeError(f"{name} must be a number of seconds, not {type(given).__qualname__}: {given!r:.80}")
-    if not 0 < given < math.inf:
-        raise InvalidValueError(name, given, "a positive, finite number of seconds")
 
 
 class Unset:
@@ -91,7 +78,9 @@ class Life:
     timeout: float
     """Seconds from the start to TIMEOUT."""
     heartbeat_timeout: float | None = None
-    """Seconds without a sign of life to DEAD, once `BEATS_PROMISE` beats came; None is no limit."""
+    """Seconds without a sign of life to DEAD, where silence counts (see `promised`); None is no limit."""
+    beats_expected: bool = False
+    """Somebody has asked for heartbeats, so silence counts whether or not any came."""
     more_beats: int = 0
     """Heartbeats beside those that the core has counted on the handle: read from its journal, or set by hand."""
     beats_are_watched: bool = False
@@ -189,6 +178,20 @@ class Life:
         """Note a sign of life that is no heartbeat: a move or a phase."""
         self.beat_ns, self.beat_set_ns = self.clock(), None
 
+    def expect_beats(self, limit: float) -> None:
+        """Expect heartbeats: from now on silence counts, whether or not any came, and whatever state it is in.
+
+        Args:
+            limit: Seconds without a sign of life to DEAD.
+        """
+        self.heartbeat_timeout, self.beats_expected = limit, True
+        self.sign()
+        self.alarm(self)
+
+    def expect_no_beats(self) -> None:
+        """Have silence mean nothing any more."""
+        self.heartbeat_timeout, self.beats_expected = None, False
+
     def elapsed(self) -> float:
         """Seconds from its start to its end, or to now."""
         end_ns = self.end_time_ns
@@ -204,8 +207,22 @@ class Life:
 
     @property
     def promised(self) -> bool:
-        """Whether silence counts: it has shown that it beats, or its last beat was set by hand."""
-        return self._beat_is_set() or (self.beats >= BEATS_PROMISE and self.state is not ExecutionState.PENDING)
+        """Whether silence counts: beats are expected, it has shown that it beats, or its last beat was set by hand."""
+        shown = self.beats >= BEATS_PROMISE and self.state is not ExecutionState.PENDING
+        return self.beats_expected or shown or self._beat_is_set()
+
+    def is_late(self, limit: float) -> bool:
+        """Whether it is live, its silence counts, and it is longer than so many seconds: a tracker's own verdict."""
+        return not self.state.is_terminal and self.promised and self.silent() > limit
+
+    def is_silent(self, limit: float) -> bool:
+        """Whether it is live and has been silent for longer than so many seconds: the answer to one who names a limit.
+
+        Waiting for its turn is no silence, unless heartbeats are expected of it or its last one was set by hand.
+        """
+        state = self.state
+        begun = state is not ExecutionState.PENDING or self.promised
+        return not state.is_terminal and begun and self.silent() > limit
 
     def deadline_ns(self) -> int:
         """When its time limit passes, by the monotonic clock."""

@@ -82,13 +82,13 @@ class LimitWatch:
         with self._lock:
             self._left += 1
 
-    def close(self) -> None:
-        """Stop watching."""
+    def close(self, *, wait: bool = True) -> None:
+        """Stop watching; *wait* until a sweep that is on its way is done."""
         with self._lock:
             self._closed = True
             thread, self._thread = self._thread, None
         self._wake.set()
-        if thread is not None and thread is not threading.current_thread():
+        if wait and thread is not None and thread is not threading.current_thread():
             thread.join()
 
     def _put(self, life: Life, when_ns: int | None = None) -> bool:

@@ -1,8 +1,10 @@
 """The one core behind all facades: a tracker of runstate, and what legacy code sees of its executions.
 
 There is one `Shared` at a time, so what one facade creates the others see. `use` sets it; without, the first legacy call makes
-one, on the journal that the environment variable RUNSTATE_LEGACY_JOURNAL names, or in memory. A forked child starts with
-the same tracker (which starts afresh by itself) and an empty book: the executions are the parent's.
+one, on the journal that the environment variable RUNSTATE_LEGACY_JOURNAL names, or in memory, where `IN_MEMORY` bounds it. One
+that is replaced while executions of facades live on it is set aside: their limits are enforced as before, and the same tracker
+finds it again. A forked child starts with the same tracker (which starts afresh by itself) and an empty book: the executions
+are the parent's.
 """
 
 from __future__ import annotations
@@ -22,10 +24,12 @@ from .. import (
     ExecutionTracker,
     FencedError,
     InvalidTransitionError,
+    Limits,
     LiveState,
     RunstateError,
     StateTypeError,
     Statistics,
+    UnknownExecutionError,
 )
 from .. import open as open_tracker
 from ._book import Book
@@ -40,6 +44,11 @@ T = TypeVar("T")
 
 JOURNAL_VARIABLE: Final = "RUNSTATE_LEGACY_JOURNAL"
 """Environment variable with the URL of the journal that is opened when `use` was not called."""
+
+_MEMORY: Final = "memory:"
+
+IN_MEMORY: Final = Limits(retained_executions=10_000, retention=86_400.0)
+"""What the tracker in memory keeps that nobody has opened: the newest ended executions, for a day, some 30 MB."""
 
 DEADLINE_WATCH: Final = "legacy deadline watch"
 HEARTBEAT_WATCH: Final = "legacy heartbeat watch"
@@ -161,9 +170,17 @@ class Shared:
         known = self.tracker.statistics()
         return known._replace(refused=known.refused + self.refusals.uncounted)
 
-    def close(self) -> None:
-        """Stop watching. The tracker is closed by whoever opened it."""
-        self.watch.close()
+    def runs_on(self, clock: Clock | None) -> bool:
+        """Whether its clocks are these; None are the system's."""
+        return self._threaded if clock is None else self.clock is clock
+
+    def close(self, *, wait: bool = True) -> None:
+        """Stop watching. The tracker is closed by whoever opened it.
+
+        Args:
+            wait: Return when a sweep that is on its way is done.
+        """
+        self.watch.close(wait=wait)
 
     def failed(self, errors: list[Exception]) -> None:
         """Keep what callbacks raised for whoever sweeps by hand."""
@@ -217,6 +234,7 @@ class Shared:
                 ending()
             if life.facade is not None:
                 life.facade.ended(life, observed)
+            _leave_if_done(self)
 
 
 def was_observed(life: Life) -> bool:
@@ -233,6 +251,8 @@ class _Place:
         self.current: Shared | None = None
         self.own: ExecutionTracker | None = None
         """The tracker, if it was opened here."""
+        self.aside: list[Shared] = []
+        """Earlier ones, each as long as executions of facades live on it."""
 
 
 _place: Final = _Place()
@@ -245,15 +265,26 @@ def shared() -> Shared:
         return current
     with _place.lock:
         if _place.current is None:
-            url = os.environ.get(JOURNAL_VARIABLE, "memory:")
-            _place.own = open_tracker(url)
+            url = os.environ.get(JOURNAL_VARIABLE, _MEMORY)
+            _place.own = open_tracker(url, limits=IN_MEMORY if url == _MEMORY else None)
             _place.current = Shared(_place.own)
             logger.info("legacy trackers keep their executions in %s; runstate.legacy.use(…) sets another journal", url)
         return _place.current
 
 
+def found(execution_id: object) -> Life | None:
+    """Return an execution by any facade's id; None if it is unknown."""
+    try:
+        return shared().find(execution_id)
+    except UnknownExecutionError:
+        return None
+
+
 def use(tracker: ExecutionTracker | None, *, clock: Clock | None = None, strict: bool = False) -> None:
-    """Put all facades on this tracker from now on. Executions of an earlier one are not taken over.
+    """Put all facades on this tracker from now on.
+
+    Executions of an earlier one are not taken over. As long as they live, their limits are enforced there, and the same
+    tracker, given again with the same clock, finds them with their limits.
 
     Args:
         tracker: The tracker; whoever opened it closes it. None goes back to the default, made at the next legacy call.
@@ -268,17 +299,55 @@ def use(tracker: ExecutionTracker | None, *, clock: Clock | None = None, strict:
     if given is not None and not isinstance(given, ExecutionTracker):
         raise StateTypeError(f"tracker must be an ExecutionTracker or None, not {type(given).__qualname__}")
     with _place.lock:
-        before, own = _place.current, _place.own
-        _place.current = None if tracker is None else Shared(tracker, clock=clock, strict=strict)
-        _place.own = None
-    if before is not None:
-        before.close()
+        known = [one for one in (*_place.aside, _place.current) if one is not None]
+        own, _place.own = _place.own, None
+        _place.aside = [one for one in known if one.book.live() and one.tracker is not own]
+        _place.current = None if tracker is None else _core_on(tracker, clock, strict=strict)
+        left = [one for one in known if one is not _place.current and one not in _place.aside]
+    for one in left:
+        one.close()
     if own is not None:
         own.close()
 
 
+def _core_on(tracker: ExecutionTracker, clock: Clock | None, *, strict: bool) -> Shared:
+    for one in _place.aside:
+        if one.tracker is tracker and one.runs_on(clock):
+            _place.aside.remove(one)
+            one.strict = strict
+            return one
+    return Shared(tracker, clock=clock, strict=strict)
+
+
+def _leave_if_done(core: Shared) -> None:
+    """Watch no longer what was set aside, once its last execution of a facade has ended."""
+    with _place.lock:
+        done = core in _place.aside and not core.book.live()
+        if done:
+            _place.aside.remove(core)
+    if done:
+        core.close(wait=False)  # it may be the watch itself that has come here
+
+
+def books() -> list[Book]:
+    """The books in which executions of facades live: of the core in use, and of those that were set aside."""
+    return [one.book for one in (*_place.aside, _place.current) if one is not None]
+
+
+def sweep() -> int:
+    """End executions whose limits have passed, also on cores that were set aside; return how many. See `Shared.sweep`."""
+    return sum(one.watch.sweep() for one in list(_place.aside)) + shared().sweep()
+
+
+def failed(errors: list[Exception]) -> None:
+    """Keep what callbacks raised for whoever sweeps by hand. No core is made for that."""
+    if _place.current is not None:
+        _place.current.failed(errors)
+
+
 def _after_fork() -> None:
     deliveries.forget_all()
+    _place.aside.clear()
     if _place.current is not None:
         _place.current.start_afresh()
 

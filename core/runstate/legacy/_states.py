@@ -11,24 +11,55 @@ A legacy *move* may skip states; `next_step` says which legal move comes next on
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from enum import Enum
 from types import MappingProxyType
 from typing import Final
 
 from .. import TRANSITIONS, ExecutionState, StateTypeError
 
+LEGACY_NAMES: Final[Mapping[str, ExecutionState]] = MappingProxyType(
+    {
+        "INITIALIZING": ExecutionState.STARTING,
+        "SUCCESS": ExecutionState.COMPLETED,
+        "ABORTED": ExecutionState.CANCELLED,
+        "RECOVERING": ExecutionState.STARTING,
+    }
+)
+"""What C named otherwise, and the state that it is."""
 
-def require_state(state: object) -> ExecutionState:
+
+def require_state(state: object, *, name: str = "state", rest: str = "as error= and result=") -> ExecutionState:
     """Accept a state of the one enum and nothing else.
+
+    Args:
+        state: What was given.
+        name: The parameter that it was given as.
+        rest: Where the rest belongs of a dict that was given.
 
     Raises:
         StateTypeError: It is a dict, a str, another module's enum or anything else.
     """
     if isinstance(state, ExecutionState):
         return state
-    raise StateTypeError(
-        f"state must be an ExecutionState, not {type(state).__module__}.{type(state).__qualname__}: {state!r:.80}; "
-        f"pass runstate.ExecutionState.COMPLETED or another member"
-    )
+    given = f"{type(state).__module__}.{type(state).__qualname__}: {state!r:.80}"
+    if isinstance(state, Mapping):
+        instead = f"give a member of ExecutionState, and the rest {rest}"
+    elif (meant := _meant(state)) is not None:
+        instead = f"pass runstate.ExecutionState.{meant.name}"
+    else:
+        instead = f"pass a member of runstate.ExecutionState: {', '.join(ExecutionState.__members__)}"
+    raise StateTypeError(f"{name} must be an ExecutionState, not {given}; {instead}")
+
+
+def _meant(state: object) -> ExecutionState | None:
+    """The state that a text stands for, or a member of another enum by its name or value."""
+    given: tuple[object, ...] = (state.name, state.value) if isinstance(state, Enum) else (state,)
+    for text in given:
+        if isinstance(text, str):
+            key = text.strip().upper()
+            if (found := ExecutionState.__members__.get(key, LEGACY_NAMES.get(key))) is not None:
+                return found
+    return None
 
 
 def _ways(source: ExecutionState) -> dict[ExecutionState, ExecutionState]:

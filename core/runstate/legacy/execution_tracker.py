@@ -14,12 +14,13 @@ from typing import Any, Final
 from uuid import UUID
 
 from .. import ExecutionState, UnknownExecutionError
+from ._arguments import positive, require_name
 from ._callbacks import Callbacks, Listeners
 from ._calls import legacy_call
 from ._fork import ForkSafeLock
 from ._life import UNSET, Facade, Life
 from ._monitor import Monitor
-from ._shared import shared
+from ._shared import failed, shared
 from ._views import attribute, fact, live_view
 
 __all__ = [
@@ -67,10 +68,15 @@ class ExecutionRecord:
         """Whether it is live although its time limit has passed."""
         return not self.state.is_terminal and self.duration() > self.timeout_seconds
 
-    def is_dead(self, heartbeat_timeout: float = HEARTBEAT_TIMEOUT) -> bool:
-        """Whether it is running but has been silent for longer than *heartbeat_timeout* seconds."""
+    def is_dead(self, heartbeat_timeout: float | None = None) -> bool:
+        """Whether it is running but has been silent for longer than *heartbeat_timeout* seconds.
+
+        Left out, it is the tracker's own verdict: 10 s, and of an execution that a tracker has handed out only where its
+        silence counts. A limit that is given is counted from the last sign of life, however few there were.
+        """
+        limit = HEARTBEAT_TIMEOUT if heartbeat_timeout is None else heartbeat_timeout
         running = self.state is not ExecutionState.PENDING and not self.state.is_terminal
-        return running and self._now() - self.last_heartbeat > heartbeat_timeout
+        return running and self._now() - self.last_heartbeat > limit
 
     def to_dict(self) -> dict[str, Any]:
         """Return its facts as JSON has them; the result is left out."""
@@ -102,10 +108,10 @@ def _duration(self: Any) -> float:
     return life.elapsed()
 
 
-def _is_dead(self: Any, heartbeat_timeout: float = HEARTBEAT_TIMEOUT) -> bool:
-    """Whether it is live but silent for longer than *heartbeat_timeout* seconds, though it has shown that it beats."""
+def _is_dead(self: Any, heartbeat_timeout: float | None = None) -> bool:
+    """Whether it is live but silent for longer than *heartbeat_timeout* seconds; None asks for the tracker's own verdict."""
     life: Life = self.life
-    return not life.state.is_terminal and life.promised and life.silent() > heartbeat_timeout
+    return life.is_late(HEARTBEAT_TIMEOUT) if heartbeat_timeout is None else life.is_silent(heartbeat_timeout)
 
 
 def _end_time(life: Life) -> float | None:
@@ -153,6 +159,10 @@ def _somebody(name: str) -> str | None:
 class ExecutionTracker:
     """Tracks executions on the tracker that `runstate.legacy.use` has set.
 
+    An execution that is silent for 10 s ends as DEAD once it has shown that it beats: from its second heartbeat on, or when
+    its `last_heartbeat` was set by hand. One that never beats ends by its time limit only. `record.is_dead(limit)` asks
+    otherwise: it counts from the last sign of life, whatever that was.
+
     Args:
         strict: Raise refusals instead of answering False or None.
     """
@@ -189,6 +199,11 @@ class ExecutionTracker:
             StateTypeError: An argument has the wrong type.
             InvalidValueError: *timeout_seconds* is not positive, or a name is empty.
         """
+        given = {"agent_name": agent_name, "thread_id": thread_id, "user_id": user_id}
+        for name, value in given.items():
+            if value is not None or name == "agent_name":
+                require_name(name, value)
+        positive("timeout_seconds", timeout_seconds)
         life = shared().create(
             FACADE,
             agent=agent_name,
@@ -346,7 +361,7 @@ def _record(exec_id: object) -> ExecutionRecord | None:
 def _tell(life: Life, observed: bool) -> None:  # noqa: FBT001 - the shape of Facade.ended
     if observed:
         for tracker in TRACKERS.all():
-            shared().failed(tracker.recovery.deliver(_view(life)))
+            failed(tracker.recovery.deliver(_view(life)))
 
 
 FACADE: Final = Facade(

@@ -84,6 +84,12 @@ class _Rewriter(cst.CSTTransformer):
         """Put the state that it spells in its place."""
         return self._replaced(original_node, updated_node)
 
+    def leave_FormattedString(  # noqa: N802
+        self, original_node: cst.FormattedString, updated_node: cst.FormattedString
+    ) -> cst.BaseExpression:
+        """Put the state that it spells in its place."""
+        return self._replaced(original_node, updated_node)
+
     def leave_ConcatenatedString(  # noqa: N802
         self, original_node: cst.ConcatenatedString, updated_node: cst.ConcatenatedString
     ) -> cst.BaseExpression:

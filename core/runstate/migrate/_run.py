@@ -6,7 +6,7 @@ import ast
 import difflib
 import os
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -16,6 +16,7 @@ from runstate._codebase import (
     Class,
     ClassRef,
     Index,
+    Instance,
     Kinds,
     ModuleFacts,
     Subject,
@@ -32,6 +33,7 @@ from ._legacy import FACADES, STATE, facade_of, legacy_module, twin_of
 from ._model import Plan, Unproven
 from ._rewrite import RewriteError, rewritten
 from ._states import States, legacy_uses
+from ._uses import Use, is_text_state, unsafe_uses
 
 
 class Change(NamedTuple):
@@ -100,7 +102,7 @@ def migrate(
             naming += [path] * read.names_legacy
         if progress is not None:
             progress(number + 1, len(found.files))
-    kinds = Kinds(Index(facts, known_faces()))
+    kinds = Kinds(Index(facts, known_faces(), stubs_first=True))
     decided: list[tuple[Subject, _Imports]] = []
     for path in _concerned(kinds, naming):
         looked = _decided(path, kinds)
@@ -108,7 +110,7 @@ def migrate(
             unreadable.append(looked)
         else:
             decided.append(looked)
-    held = {obstacle.facade for _, imports in decided for obstacle in imports.obstacles}
+    held = _held(decided)
     unproven = [Unproven(one.path, one.line, 1, one.reason) for one in unreadable]
     changes: list[Change] = []
     for subject, imports in decided:
@@ -122,6 +124,37 @@ def migrate(
             except RewriteError as error:
                 unproven.append(Unproven(path, 1, 1, f"the whole file is left as it is: {error}"))
     return Migration(len(found.files), tuple(sorted(changes)), tuple(sorted(set(unproven))))
+
+
+def _held(decided: Sequence[tuple[Subject, _Imports]]) -> dict[str, str]:
+    """The facades that cannot be moved to, and where the first obstacle to each is.
+
+    Modules whose states are given to each other go together: one that stays would hand its own states to the facade of the
+    other, which refuses them.
+    """
+    held: dict[str, str] = {}
+    for subject, imports in decided:
+        for obstacle in imports.obstacles:
+            held.setdefault(obstacle.facade, f"{subject.source.path}:{obstacle.statement.lineno}")
+    exchanges = [one for subject, _ in decided for one in _exchanges(subject)] if held else []
+    while found := [
+        (other, place)
+        for one, its, place in exchanges
+        for first, other in ((one, its), (its, one))
+        if first in held and other not in held
+    ]:
+        held.setdefault(*found[0])
+    return held
+
+
+def _exchanges(subject: Subject) -> Iterator[tuple[str, str, str]]:
+    """Where a state of one legacy module is given to what declares another's: both facades, and the place."""
+    for one in subject.expected_states():
+        if isinstance(one.type, Instance) and one.type.ref != one.enum:
+            modules = [legacy_module(ref.path) for ref in (one.type.ref, one.enum)]
+            facades = [facade_of(module) for module in modules if module is not None]
+            if len(facades) == 2 and facades[0] != facades[1]:
+                yield facades[0], facades[1], f"{subject.source.path}:{one.node.lineno}"
 
 
 class _Read(NamedTuple):
@@ -180,16 +213,20 @@ class _Imports(NamedTuple):
     obstacles: tuple[Obstacle, ...]
     uses: tuple[ast.expr, ...]
     """Uses of states that need their legacy names."""
+    unsafe: tuple[Use, ...]
+    """Uses of states that are texts, where that may matter."""
 
     @classmethod
     def of(cls, subject: Subject) -> _Imports:
         uses = tuple(legacy_uses(subject))
-        decided = tuple(imports_of(subject, keeps_names=bool(uses)))
+        unsafe = tuple(unsafe_uses(subject))
+        keeps_names = bool(uses) or any(one.is_member for one in unsafe)
+        decided = tuple(imports_of(subject, keeps_names=keeps_names))
         moves = tuple(one for one in decided if isinstance(one, Move))
-        return cls(moves, tuple(one for one in decided if isinstance(one, Obstacle)), uses)
+        return cls(moves, tuple(one for one in decided if isinstance(one, Obstacle)), uses, unsafe)
 
 
-def _plan(subject: Subject, imports: _Imports, held: set[str]) -> Plan:
+def _plan(subject: Subject, imports: _Imports, held: Mapping[str, str]) -> Plan:
     path = subject.source.path
     plan = Plan(path)
     own = legacy_module(path)
@@ -198,9 +235,9 @@ def _plan(subject: Subject, imports: _Imports, held: set[str]) -> Plan:
             plan.unproven.append(Unproven(path, 1, 1, f"its body becomes: from {twin_of(own)} import *"))
         return plan
     for move in imports.moves:
-        waiting = sorted(move.facades & held)
+        waiting = sorted(move.facades & held.keys())
         if waiting:
-            _leave(plan, subject, move.statement, f"{waiting[0]} is not free to move: see the other imports of it")
+            _leave(plan, subject, move.statement, f"its module is not free to move: see {held[waiting[0]]}")
         else:
             plan.imports[move.statement.lineno] = move.written
     for obstacle in imports.obstacles:
@@ -211,7 +248,11 @@ def _plan(subject: Subject, imports: _Imports, held: set[str]) -> Plan:
         if facade_of(module) not in held:
             _leave(plan, subject, text, f"whoever patches or imports {module} by this text misses {facade_of(module)}")
     prefix, is_new = _prefix(subject, plan)
-    States(subject, plan, prefix, _held_enums(subject, held)).decide()
+    enums = _held_enums(subject, held)
+    unsafe = imports.unsafe if not any(is_text_state(subject, one) for one in enums) else ()
+    for unsafe_use in unsafe:
+        _leave(plan, subject, unsafe_use.node, unsafe_use.reason)
+    States(subject, plan, prefix, enums, frozenset(id(one.node) for one in unsafe)).decide()
     written = [*plan.replaced.values(), *plan.calls.values()]
     plan.needs_import = is_new and any(code.startswith(f"{STATE}.") for code in written)
     return plan
@@ -222,12 +263,12 @@ def _leave(plan: Plan, subject: Subject, node: ast.stmt | ast.expr, reason: str)
     plan.unproven.append(Unproven(plan.path, node.lineno, column, reason))
 
 
-def _held_enums(subject: Subject, held: set[str]) -> frozenset[ClassRef]:
+def _held_enums(subject: Subject, held: Mapping[str, str]) -> frozenset[ClassRef]:
     """The enums of the legacy modules that cannot move."""
     return frozenset(_enums_of(subject.index, held))
 
 
-def _enums_of(index: Index, held: set[str]) -> Iterator[ClassRef]:
+def _enums_of(index: Index, held: Mapping[str, str]) -> Iterator[ClassRef]:
     for module, facade in FACADES.items():
         if facade in held:
             path = index.module_named(module, "")
@@ -240,9 +281,9 @@ def _prefix(subject: Subject, plan: Plan) -> tuple[str | None, bool]:
     bound = subject.inference.scopes.module.names
     for local, bindings in bound.items():
         is_imported = len(bindings) == 1 and bindings[0].kind == "import"
-        if is_imported and _becomes_state(subject, plan, local) and not _is_rebound(subject, local):
+        if is_imported and _becomes_state(subject, plan, local):
             return local, False
-    if STATE in bound or _is_rebound(subject, STATE):
+    if STATE in bound:
         return None, False
     return STATE, True
 
@@ -258,13 +299,6 @@ def _becomes_state(subject: Subject, plan: Plan, local: str) -> bool:
                     isinstance(found, Class) and subject.kinds.is_ours(found.ref.path)
                 )
     return False
-
-
-def _is_rebound(subject: Subject, name: str) -> bool:
-    """Whether a function or class gives a name another meaning."""
-    module = subject.inference.scopes.module
-    scopes = {scope for _, scope in subject.nodes(ast.Name)} | {scope for _, scope in subject.nodes(ast.ImportFrom)}
-    return any(name in scope.names for scope in scopes if scope is not module)
 
 
 # -- writing ----------------------------------------------------------------------------------------------------------

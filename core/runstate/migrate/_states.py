@@ -27,6 +27,7 @@ from runstate._codebase import (
 from ._legacy import STATE, is_legacy, is_movable, legacy_module
 from ._meaning import meaning_of_dict, meaning_of_text
 from ._model import Plan, Unproven, span_of
+from ._uses import MERGED, ONE_NOW
 
 _ENDING = {
     "complete_execution": (ExecutionState.COMPLETED, "result"),
@@ -43,13 +44,17 @@ class States:
         plan: Where the decisions go.
         prefix: How the file names `ExecutionState`; None where that name is taken.
         held: The enums that stay legacy ones, because the import of their module cannot move.
+        left: The expressions that must stay as they are, by identity.
     """
 
-    def __init__(self, subject: Subject, plan: Plan, prefix: str | None, held: frozenset[ClassRef]) -> None:
+    def __init__(
+        self, subject: Subject, plan: Plan, prefix: str | None, held: frozenset[ClassRef], left: frozenset[int]
+    ) -> None:
         self._subject = subject
         self._plan = plan
         self._prefix = prefix
         self._held = held
+        self._left = left
 
     def decide(self) -> None:
         """Decide about every place."""
@@ -69,8 +74,8 @@ class States:
         column = self._subject.column(node.lineno, node.col_offset)
         self._plan.unproven.append(Unproven(self._plan.path, node.lineno, column, reason))
 
-    def _replace(self, node: ast.expr, state: ExecutionState) -> bool:
-        if self._prefix is None:
+    def _replace(self, node: ast.expr, state: ExecutionState, scope: Scope) -> bool:
+        if self._prefix is None or not self._subject.inference.is_module_level(self._prefix, scope):
             self._leave(node, f"the name {STATE} is taken in this file; write runstate.{STATE}.{state.name}")
             return False
         code = f"{self._prefix}.{state.name}"
@@ -94,6 +99,9 @@ class States:
     # -- where a state is declared --------------------------------------------------------------------------------------
 
     def _expected(self, one: Expected) -> None:
+        if isinstance(one.type, Instance) and one.type.ref in self._held and one.enum not in self._held:
+            self._leave(one.node, f"{one.place} is given a state of a module that cannot be moved, which is refused")
+            return
         if not isinstance(one.type, Mapping | Text):
             return
         if one.enum in self._held:
@@ -109,13 +117,13 @@ class States:
             elif self._has_comment(node):
                 self._leave(node, f"the dict stands for {state.name}, but the comment in it would be lost")
             else:
-                self._replace(node, state)
-        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
-            state = meaning_of_text(node.value)
+                self._replace(node, state, one.scope)
+        elif (text := _plain_text(node)) is not None:
+            state = meaning_of_text(text)
             if state is None:
-                self._leave(node, f"{node.value!r} spells no state")
+                self._leave(node, f"{text!r} spells no state")
             else:
-                self._replace(node, state)
+                self._replace(node, state, one.scope)
         elif self._spelled(node, one.scope) is not None:
             self._strip(node)
         else:
@@ -138,6 +146,11 @@ class States:
 
     def _compare(self, compare: ast.Compare, scope: Scope) -> None:
         sides = [compare.left, *compare.comparators]
+        if any(id(one) in self._left for side in sides for one in ast.walk(side)):
+            return
+        if self._tells_merged(sides) and any(self._state_side(side, scope) for side in sides):
+            self._leave(compare, ONE_NOW)
+            return
         if len(compare.ops) > 1:
             if any(self._state_side(side, scope) for side in sides) and any(map(_is_text, sides)):
                 self._leave(compare, "a chain of comparisons; take it apart")
@@ -151,6 +164,13 @@ class States:
                 self._unknown(state, text, scope)
         elif isinstance(operator, ast.In | ast.NotIn) and self._state_side(left, scope):
             self._among(left, right, scope)
+
+    def _tells_merged(self, nodes: list[ast.expr]) -> bool:
+        """Whether one of the texts names one of the two states that become one."""
+        parts = [
+            one for node in nodes for one in (node.elts if isinstance(node, ast.Tuple | ast.List | ast.Set) else [node])
+        ]
+        return any(_is_text(one) and str(getattr(one, "value", "")).upper() in MERGED for one in parts)
 
     def _state_side(self, node: ast.expr, scope: Scope) -> bool:
         if self._movable_state(node, scope) is not None:
@@ -177,7 +197,7 @@ class States:
         meaning = meaning_of_text(str(getattr(text, "value", "")))
         if meaning is None:
             self._leave(compare, "a state is compared with a text that spells none; it is never equal")
-        elif self._replace(text, meaning):
+        elif self._replace(text, meaning, scope):
             if self._spelled(state, scope) is not None:
                 self._strip(state)
             self._plan.identities.add(span_of(self._subject, compare))
@@ -197,19 +217,19 @@ class States:
             self._leave(state, "a state is looked for among texts of which one spells none")
         elif of is not None and others:
             self._leave(state, "the value of a state is looked for among texts and other things")
-        elif self._prefix is None:
-            self._replace(state, ExecutionState.PENDING)  # says why not
         else:
-            for one, meaning in zip(texts, meanings, strict=True):
-                if meaning is not None:
-                    self._replace(one, meaning)
-            if of is not None:
+            pairs = zip(texts, meanings, strict=True)
+            replaced = [self._replace(one, meaning, scope) for one, meaning in pairs if meaning is not None]
+            if of is not None and all(replaced):
                 self._strip(state)
 
     def _match(self, match: ast.Match, scope: Scope) -> None:
         patterns = [one for case in match.cases for one in ast.walk(case.pattern) if isinstance(one, ast.MatchValue)]
         texts = [one.value for one in patterns if _is_text(one.value)]
-        if not texts or not self._state_side(match.subject, scope):
+        if not texts or not self._state_side(match.subject, scope) or id(match.subject) in self._left:
+            return
+        if self._tells_merged(texts):
+            self._leave(match.subject, ONE_NOW)
             return
         meanings = [meaning_of_text(str(getattr(one, "value", ""))) for one in texts]
         of = self._spelled(match.subject, scope)
@@ -217,7 +237,9 @@ class States:
             self._leave(match.subject, "a state is matched with texts of which one spells none")
             return
         replaced = [
-            self._replace(one, meaning) for one, meaning in zip(texts, meanings, strict=True) if meaning is not None
+            self._replace(one, meaning, scope)
+            for one, meaning in zip(texts, meanings, strict=True)
+            if meaning is not None
         ]
         if of is not None and all(replaced):
             self._strip(match.subject)
@@ -238,7 +260,7 @@ class States:
             if any(isinstance(one, ast.Dict) or _is_text(one) for one in given):
                 self._leave(call, f"it is not certain what {ast.unparse(call.func.value)} is")
         if isinstance(called, Function) and isinstance(call.func, ast.Attribute) and self._is_agents(called):
-            self._end(call, call.func)
+            self._end(call, call.func, scope)
 
     def _is_agents(self, called: Function) -> bool:
         """Whether a method is one of legacy tracker B, whose other methods say the same in another way."""
@@ -249,15 +271,14 @@ class States:
         update = self._subject.index.method(called.owner, "update_execution_state")
         return module.endswith("agent_execution_tracker") and update is not None and not is_held
 
-    def _end(self, call: ast.Call, function: ast.Attribute) -> None:
+    def _end(self, call: ast.Call, function: ast.Attribute, scope: Scope) -> None:
         state, second = _ENDING[function.attr]
         keywords = {one.arg for one in call.keywords}
         plain = all(not isinstance(one, ast.Starred) for one in call.args) and None not in keywords
         if not plain or len(call.args) > 2 or not keywords <= {"execution_id", second} or not (call.args or keywords):
             self._leave(call, f"{function.attr}() is given more than update_execution_state() takes")
-        elif self._prefix is None:
-            self._replace(call, state)  # says why not
-        else:
+        elif self._replace(call, state, scope):
+            del self._plan.replaced[span_of(self._subject, call)]  # it is not replaced, but calls another method
             self._plan.calls[span_of(self._subject, call)] = f"{self._prefix}.{state.name}"
 
     def _members(self) -> None:
@@ -268,6 +289,8 @@ class States:
             *self._subject.nodes(ast.Call),
         ]
         for node, scope in uses:
+            if id(node) in self._left:
+                continue
             found = self._subject.type_of(node, scope)
             if isinstance(found, Instance) and found.member is not None and self._renames(found.ref):
                 inside = _inside(node)
@@ -277,7 +300,7 @@ class States:
                 if state is None:
                     self._leave(node, f"{found.member} means no state")
                 elif state.name != found.member or not isinstance(node, ast.Attribute):
-                    self._replace(node, state)
+                    self._replace(node, state, scope)
             elif isinstance(node, ast.Attribute) and node.attr in {"value", "name"}:
                 of = self._subject.type_of(node.value, scope)
                 if (
@@ -348,6 +371,14 @@ def _inside(node: ast.expr) -> ast.expr | None:
             return inside
         case _:
             return None
+
+
+def _plain_text(node: ast.expr) -> str | None:
+    """The text that a constant is; also as an f-string in which nothing is filled in."""
+    if isinstance(node, ast.JoinedStr):
+        parts = [_plain_text(one) for one in node.values]
+        return None if None in parts else "".join(one or "" for one in parts)
+    return node.value if isinstance(node, ast.Constant) and isinstance(node.value, str) else None
 
 
 def _is_text(node: ast.expr) -> bool:

@@ -10,14 +10,15 @@ One line in `mypy.ini` switches it on:
 | `runstate-any` | an `Any` reaches a parameter of the public API, or is the state of a handle that is moved |
 | `runstate-transition` | a move that the transition table does not allow, with those that it does |
 | `runstate-unfinished` | an execution that a function creates and, on some path, forgets |
-| `runstate-ignored` | off until `enable_error_code` names it: the ignored result of a legacy call that can refuse |
+| `runstate-ignored` | off until it is enabled: the ignored result of a legacy call that can refuse |
 
-All but the last are on. Each is ignored on a line by `# type: ignore[runstate-any]` and switched off, everywhere or for some
-modules, by `disable_error_code`. A check that is in doubt is silent.
+All but the last are on. Each is ignored on a line by `# type: ignore[runstate-any]`, and switched on or off everywhere by
+`enable_error_code` and `disable_error_code` in a section `[runstate-mypy]`, for some modules by these in mypy's own sections for
+modules. A check that is in doubt is silent.
 
 How it is built: this module only dispatches, from the name that mypy gives to the checks; each check has a module of its own,
-and so have the names and the codes. The plugin keeps no state, since mypy calls hooks twice, in any order, in several
-processes, and for a part of the modules only; what a check says is kept by mypy with the module that it is about.
+and so have the names, the codes and the settings. The plugin keeps no state but these, since mypy calls hooks twice, in any
+order, in several processes, and for a part of the modules only; what a check says is kept by mypy with the module that it is about.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from pathlib import Path
 from typing import Final
 
 from mypy.nodes import TypeInfo, Var
+from mypy.options import Options
 from mypy.plugin import FunctionContext, MethodContext, MethodSigContext, Plugin, ReportConfigContext
 from mypy.types import CallableType, FunctionLike, Instance, Type, get_proper_type
 
@@ -39,6 +41,8 @@ from ._any import check_call, check_handle, check_overloaded, held_function
 from ._handles import base_named, is_overloaded
 from ._ignored import check_result
 from ._known import check_update
+from ._passing import check_partial_call, check_passed_on
+from ._settings import configure
 from ._transition import check_move
 from ._unfinished import check_block, check_created
 
@@ -54,10 +58,15 @@ MethodHook = Callable[[MethodContext], Type]
 class RunstatePlugin(Plugin):
     """Finds the checks for each call."""
 
+    def __init__(self, options: Options) -> None:
+        """Switch the codes on and off as mypy's configuration file says."""
+        super().__init__(options)
+        self._on = configure(options.config_file)
+
     def report_config_data(self, ctx: ReportConfigContext) -> object:  # noqa: ARG002 - it is the same for every module
-        """What a module's cached errors depend on beside the module: these rules, and the table."""
+        """What a module's cached errors depend on beside the module: these rules, the table, the codes."""
         table = {source.name: sorted(target.name for target in targets) for source, targets in TRANSITIONS.items()}
-        return [RULES, __version__, table]
+        return [RULES, __version__, table, self._on]
 
     def get_function_hook(self, fullname: str) -> FunctionHook | None:
         """Find the checks for a call of a function, a class, or a variable that holds one of them."""
@@ -65,6 +74,8 @@ class RunstatePlugin(Plugin):
             return _on_function
         if _names.is_legacy(fullname):
             return partial(_on_legacy, fullname.rpartition(".")[2])
+        if fullname in _names.FORWARDING:
+            return partial(check_passed_on, _is_checked)
         if "." not in fullname:
             return _on_variable
         symbol = self.lookup_fully_qualified(fullname)
@@ -76,9 +87,20 @@ class RunstatePlugin(Plugin):
     def get_method_hook(self, fullname: str) -> MethodHook | None:
         """Find the checks for a call of a method. *fullname* begins with the receiver's class, which may be derived from ours."""
         owner, _, name = fullname.rpartition(".")
-        if _names.is_legacy(fullname):
+        if fullname == _names.PARTIAL_CALL:
+            return partial(check_partial_call, _is_checked)
+        symbol = self.lookup_fully_qualified(owner)
+        info = symbol.node if symbol is not None else None
+        if not isinstance(info, TypeInfo):
+            return None
+        if name in _names.METHODS and _is_public(info):
+            return partial(_on_method, name)
+        if name in _names.FORWARDING_METHODS and info.has_base(_names.FORWARDING_METHODS[name]):
+            return partial(check_passed_on, _is_checked)
+        if _names.is_legacy(f"{_definer(info, name)}.{name}"):
             return partial(_on_legacy, name)
-        return partial(_on_method, name) if self._is_ours(owner, name) else None
+        found = info.get(name)
+        return _on_variable if found is not None and isinstance(found.node, Var) else None
 
     def get_method_signature_hook(self, fullname: str) -> Callable[[MethodSigContext], FunctionLike] | None:
         """Find the checks for a call of a method with overloads."""
@@ -95,6 +117,18 @@ class RunstatePlugin(Plugin):
 def plugin(version: str) -> type[Plugin]:  # noqa: ARG001 - every version in the range of the extra is served alike
     """Give mypy the plugin; *version* is mypy's."""
     return RunstatePlugin
+
+
+def _definer(info: TypeInfo, name: str) -> str:
+    """The full name of the class that defines a class's method, which may be one of its bases."""
+    found = info.get_containing_type_info(name)
+    return found.fullname if found is not None else ""
+
+
+def _is_checked(held: str) -> bool:
+    """Whether a full name is that of a function or method whose calls are checked."""
+    owner, _, name = held.rpartition(".")
+    return held in _names.FUNCTIONS or (owner in _names.BASES and name in _names.METHODS) or _names.is_legacy(held)
 
 
 def _is_public(info: TypeInfo) -> bool:
@@ -142,14 +176,13 @@ def _on_signature(name: str, ctx: MethodSigContext) -> FunctionLike:
     return ctx.default_signature
 
 
-def _on_variable(ctx: FunctionContext) -> Type:
-    """Check the call of a variable that holds a function, as after `get = tracker.get`."""
+def _on_variable(ctx: FunctionContext | MethodContext) -> Type:
+    """Check the call of a variable or attribute that holds a function, as after `get = tracker.get`."""
     held = held_function(ctx)
-    owner, _, name = held.rpartition(".")
-    if held in _names.FUNCTIONS or (owner in _names.BASES and name in _names.METHODS):
+    if _names.is_legacy(held):
+        return _on_legacy(held.rpartition(".")[2], ctx)
+    if _is_checked(held):
         check_call(ctx)
-    elif _names.is_legacy(held):
-        return _on_legacy(name, ctx)
     return ctx.default_return_type
 
 

@@ -18,7 +18,7 @@ from mypy.argmap import ArgTypeExpander
 from mypy.checker import TypeChecker
 from mypy.infer import ArgumentInferContext
 from mypy.messages import format_type_bare
-from mypy.nodes import CallExpr, Expression
+from mypy.nodes import ArgKind, CallExpr, Expression, MemberExpr, RefExpr, Var
 from mypy.plugin import FunctionContext, MethodContext, MethodSigContext
 from mypy.types import (
     AnyType,
@@ -46,6 +46,14 @@ class _Formal(NamedTuple):
     takes_enum: bool
 
 
+class Given(NamedTuple):
+    """One argument of a call."""
+
+    argument: Expression
+    type: Type
+    kind: ArgKind
+
+
 def check_call(ctx: FunctionContext | MethodContext) -> None:
     """Report each argument of a call that is `Any`."""
     if not isinstance(ctx.context, CallExpr):
@@ -54,18 +62,29 @@ def check_call(ctx: FunctionContext | MethodContext) -> None:
     callee = get_proper_type(checker.lookup_type_or_none(ctx.context.callee))
     if not isinstance(callee, CallableType) or len(callee.arg_types) != len(ctx.arg_types):
         return
+    placed = [
+        [Given(*one) for one in zip(*given, strict=True)]
+        for given in zip(ctx.args, ctx.arg_types, ctx.arg_kinds, strict=True)
+    ]
+    check_arguments(callee, placed, checker)
+
+
+def check_arguments(callee: CallableType, placed: Iterable[Iterable[Given]], checker: TypeChecker) -> None:
+    """Report each argument that is `Any`.
+
+    Args:
+        callee: What is called.
+        placed: For each of its parameters, the arguments that reach it.
+        checker: mypy's.
+    """
     expander = ArgTypeExpander(_infer_context(checker))
     reached: dict[Expression, list[_Formal]] = {}
-    for index, kind in enumerate(callee.arg_types):
-        formal = _formal(callee.arg_names[index], kind, checker)
-        for actual, argument, argument_kind in zip(
-            ctx.arg_types[index], ctx.args[index], ctx.arg_kinds[index], strict=True
-        ):
+    for name, kind, takes, given in zip(callee.arg_names, callee.arg_kinds, callee.arg_types, placed, strict=True):
+        formal = _formal(name, takes, checker)
+        for argument, actual, argument_kind in given:
             passed = actual
             if argument_kind.is_star() and not isinstance(get_proper_type(actual), AnyType):
-                passed = expander.expand_actual_type(
-                    actual, argument_kind, callee.arg_names[index], callee.arg_kinds[index]
-                )
+                passed = expander.expand_actual_type(actual, argument_kind, name, kind)
             if _is_any(passed, formal, argument, checker):
                 reached.setdefault(argument, []).append(formal)
     for argument, formals in reached.items():
@@ -100,12 +119,40 @@ def check_handle(ctx: MethodContext, name: str) -> None:
         )
 
 
-def held_function(ctx: FunctionContext) -> str:
-    """The full name of the function that the called variable holds; empty where that is not known."""
+def held_function(ctx: FunctionContext | MethodContext) -> str:
+    """The full name of the function that the called variable or attribute holds; empty where that is not known.
+
+    Of another module's it is not: once mypy has read that module from its cache, it does not know any more.
+    """
+    checker = checker_of(ctx.api)
     called = ctx.context.callee if isinstance(ctx.context, CallExpr) else None
-    kind = get_proper_type(checker_of(ctx.api).lookup_type_or_none(called)) if called is not None else None
-    definition = kind.definition if isinstance(kind, CallableType) else None
+    if called is None or _is_variable_elsewhere(called, checker):
+        return ""
+    return defined_as(checker.lookup_type_or_none(called))
+
+
+def defined_as(kind: Type | None) -> str:
+    """The full name under which a function was defined, by its type; empty where that is not known."""
+    proper = get_proper_type(kind)
+    definition = proper.definition if isinstance(proper, CallableType) else None
     return definition.fullname if definition is not None else ""
+
+
+def _is_variable_elsewhere(called: Expression, checker: TypeChecker) -> bool:
+    """Whether what is called is a variable of another module, or an attribute that a class there has."""
+    match called:
+        case RefExpr(node=Var() as name) if not name.is_property:
+            return name.fullname.rpartition(".")[0] not in {"", checker.tree.fullname}
+        case MemberExpr(expr=owner, name=attribute):
+            kind = get_proper_type(checker.lookup_type_or_none(owner))
+            found = kind.type.get_containing_type_info(attribute) if isinstance(kind, Instance) else None
+            return (
+                found is not None
+                and found.module_name != checker.tree.fullname
+                and isinstance(found.names[attribute].node, Var)
+            )
+        case _:
+            return False
 
 
 def _report(checker: TypeChecker, argument: Expression, formals: Iterable[_Formal]) -> None:

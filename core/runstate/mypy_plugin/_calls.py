@@ -93,6 +93,15 @@ def raises(node: Node, vocabulary: Vocabulary) -> Answer:
     return answer
 
 
+def expects_error(expression: Expression) -> bool:
+    """Whether the block of a `with` is a test's, and an error must come out of it. pytest itself need not be found."""
+    match expression:
+        case CallExpr(callee=MemberExpr(name=name) | NameExpr(name=name)):
+            return name in _names.EXPECTING
+        case _:
+            return False
+
+
 def is_accepted(ctx: MethodContext, call: CallExpr, checker: TypeChecker) -> bool:
     """Whether the arguments of a call are what it takes; else nothing is made, and mypy says why."""
     callee = get_proper_type(checker.lookup_type_or_none(call.callee))

@@ -1,4 +1,7 @@
-"""The plugin's error codes, as mypy prints them and as `# type: ignore[…]`, `enable_error_code` and `disable_error_code` take them."""
+"""The plugin's error codes, as mypy prints them and as `# type: ignore[…]`, `enable_error_code` and `disable_error_code` take them.
+
+Whether they are on of themselves is said again by `_settings`, for each run of mypy.
+"""
 
 from __future__ import annotations
 
@@ -24,3 +27,4 @@ IGNORED: Final = ErrorCode(
     CATEGORY,
     default_enabled=False,
 )
+ALL: Final = (ANY, TRANSITION, UNFINISHED, IGNORED)

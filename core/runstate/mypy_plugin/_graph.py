@@ -183,6 +183,8 @@ class Graph:
                 self._clean_up(0)
                 self._leave()
             case RaiseStmt():
+                if self._here is not None:
+                    self._here.throws = not self._catching
                 self._here = None
             case AssertStmt(expr=condition) if always(condition) is False:
                 self._here = None

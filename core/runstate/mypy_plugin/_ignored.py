@@ -1,4 +1,4 @@
-"""`[runstate-ignored]`, to be switched on by `enable_error_code`: the ignored result of a legacy call that can refuse.
+"""`[runstate-ignored]`, to be switched on: the ignored result of a legacy call that can refuse.
 
 The legacy trackers refuse by returning False or None. A call that stands alone as a statement, awaited or not, throws that
 away. `_ = …` says that it is meant.

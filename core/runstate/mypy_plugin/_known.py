@@ -7,21 +7,22 @@ only along the table; so a move is reported if it is illegal from every state th
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from heapq import heappop, heappush
 
 from mypy.checker import TypeChecker
-from mypy.nodes import AssignmentStmt, CallExpr, FuncDef, MemberExpr, Var
+from mypy.nodes import AssignmentStmt, CallExpr, ConditionalExpr, Expression, FuncDef, MemberExpr, Node, Var, WithStmt
 from mypy.plugin import MethodContext
 from mypy.types import NoneType, Type, UnionType, get_proper_type
 
 from runstate import TRANSITIONS, ExecutionState
 
 from . import _codes, _names
-from ._calls import is_accepted
+from ._calls import expects_error, is_accepted
 from ._events import Bound, Escaped, Event, Made, Moved, Value, argument_of
 from ._graph import Graph
-from ._handles import States, base_named, checker_of, handle, known_states, signature, state_named
+from ._handles import States, base_named, checker_of, handle, known_states, scope_of, signature, state_named
 from ._points import Point
 from ._transition import illegal_sources, move_message
 from ._vocabulary import vocabulary_of
@@ -40,24 +41,42 @@ def check_update(ctx: MethodContext) -> None:
     tracker = base_named(ctx.type, frozenset({_names.TRACKER}))
     if tracker is None or not isinstance(call, CallExpr) or not is_accepted(ctx, call, checker):
         return
-    state = argument_of(call, _names.STATE_ARGUMENT, 1)
-    target = state_named(checker.lookup_type_or_none(state)) if state is not None else None
+    targets = list(_targets(argument_of(call, _names.STATE_ARGUMENT, 1), checker))
     created = signature(tracker.type, _names.CREATE)
-    if target is None or created is None:
+    if not targets or created is None or _is_meant_to_fail(call, scope_of(checker)):
         return
-    if not any(target in targets for targets in TRANSITIONS.values()):
-        checker.fail(
-            f"Illegal move to {target.name}: no state may become {target.name}; to begin anew, create an execution",
-            call,
-            code=_codes.TRANSITION,
-        )
-        return
+    for target in targets:
+        if not any(target in legal for legal in TRANSITIONS.values()):
+            checker.fail(
+                f"Illegal move to {target.name}: no state may become {target.name}; to begin anew, create an execution",
+                call,
+                code=_codes.TRANSITION,
+            )
+            return
     if not isinstance(function, FuncDef) or _is_replaced(call, function):
         return
     vocabulary = vocabulary_of(created.ret_type, lambda other: handle(checker.lookup_type_or_none(other)) is not None)
     sources = Following(Graph(function, vocabulary), checker, call).states_before()
-    if sources and illegal_sources(sources, target) == sources:
-        checker.fail(move_message(sources, sources, target), call, code=_codes.TRANSITION)
+    for target in targets:
+        if sources and illegal_sources(sources, target) == sources:
+            checker.fail(move_message(sources, sources, target), call, code=_codes.TRANSITION)
+
+
+def _targets(state: Expression | None, checker: TypeChecker) -> Iterator[ExecutionState]:
+    """Yield the states that are given: one, or those of a choice that is written out, where each can be made."""
+    if isinstance(state, ConditionalExpr):
+        yield from _targets(state.if_expr, checker)
+        yield from _targets(state.else_expr, checker)
+    elif state is not None and (target := state_named(checker.lookup_type_or_none(state))) is not None:
+        yield target
+
+
+def _is_meant_to_fail(call: CallExpr, scope: Node) -> bool:
+    """Whether a call stands in the block of a test that expects an error, as in `with pytest.raises(…)`."""
+    return any(
+        isinstance(block, WithStmt) and any(map(expects_error, block.expr)) and call in walk(block.body)
+        for block in walk(scope, within=False)
+    )
 
 
 def _is_replaced(call: CallExpr, function: FuncDef) -> bool:
@@ -205,7 +224,7 @@ class Following:
     def _bind(self, name: Var, value: Value | None, facts: _Facts) -> None:
         sites = facts.sites(value)
         if sites == ANYTHING:
-            self._take(name, None, facts)
+            self._take(name, known_states(name.type), facts)
         else:
             facts.held[name] = sites
         if name in self._graph.captured:

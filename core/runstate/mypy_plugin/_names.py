@@ -8,7 +8,16 @@ from types import FunctionType
 from typing import Final
 
 import runstate as package
-from runstate import Execution, ExecutionRecord, ExecutionState, ExecutionTracker
+from runstate import (
+    Execution,
+    ExecutionRecord,
+    ExecutionState,
+    ExecutionTracker,
+    InvalidValueError,
+    NotBoundError,
+    RecordDecodeError,
+    StateTypeError,
+)
 
 
 def fullname(value: type[object] | FunctionType) -> str:
@@ -59,22 +68,47 @@ STATE_ARGUMENT: Final = "state"
 FACTS: Final = frozenset({"agent", "thread_id", "user_id", "known_state"})
 """The attributes of a handle that say nothing of how its execution stands now."""
 
+_OF_VALUES: Final = (InvalidValueError, NotBoundError, RecordDecodeError, StateTypeError)
 SAYING_ENDED: Final = frozenset(
-    fullname(base) for kind in _CLASSES if issubclass(kind, Exception) for base in kind.__mro__
+    fullname(base)
+    for kind in _CLASSES
+    if issubclass(kind, Exception) and not issubclass(kind, _OF_VALUES)
+    for base in kind.__mro__
 ) - {fullname(Exception), fullname(BaseException), fullname(object)}
-"""runstate's errors and what else takes them: a handler for one of these may be there for an execution that has ended."""
+"""runstate's errors and what else takes them: a handler for one of these may be there for an execution that has ended.
+
+Not those of wrong values: after one of them everything is as it was.
+"""
 
 LEGACY: Final = (
-    "netra_backend.app.core.execution_tracker",
-    "netra_backend.app.core.agent_execution_tracker",
-    "netra_backend.app.agents.execution_tracking",
+    "netra_backend.app.core.execution_tracker.",
+    "netra_backend.app.core.agent_execution_tracker.",
+    "netra_backend.app.agents.execution_tracking.",
+    "runstate.legacy.",
 )
-"""The modules of the trackers that runstate replaces; of the last one also those below it."""
+"""The modules of the trackers that runstate replaces, and those that take their place."""
 
 
 def is_legacy(name: str) -> bool:
-    """Whether a full name belongs to a legacy tracker's module."""
-    return name.startswith("netra_backend.") and any(name.startswith(f"{module}.") for module in LEGACY)
+    """Whether a full name belongs to a legacy tracker's module, or to a facade; what is private to these does not count."""
+    return name.startswith(LEGACY) and not name.rpartition(".")[2].startswith("_")
+
+
+EXPECTING: Final = frozenset({"assertRaises", "assertRaisesRegex", "raises"})
+"""What begins a block in which a test makes a mistake on purpose: those of `unittest` and `pytest`."""
+
+FORWARDING: Final = frozenset({"asyncio.threads.to_thread"})
+"""Functions that call what they are given, with the arguments that stand behind it."""
+FORWARDING_METHODS: Final = {
+    "call_at": "asyncio.events.AbstractEventLoop",
+    "call_later": "asyncio.events.AbstractEventLoop",
+    "call_soon": "asyncio.events.AbstractEventLoop",
+    "call_soon_threadsafe": "asyncio.events.AbstractEventLoop",
+    "run_in_executor": "asyncio.events.AbstractEventLoop",
+    "submit": "concurrent.futures._base.Executor",
+}
+"""Methods that do so, and the classes that have them."""
+PARTIAL_CALL: Final = "functools.partial.__call__"
 
 
 MAYBE_NONE: Final = "_typeshed.MaybeNone"

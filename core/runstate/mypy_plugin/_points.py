@@ -66,6 +66,8 @@ class Point:
     ways: list[Way] = field(default_factory=list[Way])
     leaves: bool = False
     """The function returns here."""
+    throws: bool = False
+    """An exception is raised here that leaves the function, with nothing around that may handle it or clean up."""
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from collections import deque
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from mypy import nodes
 from mypy.nodes import (
     AssertStmt,
     AssignmentStmt,
@@ -26,6 +27,7 @@ from mypy.nodes import (
     NameExpr,
     Node,
     UnaryExpr,
+    Var,
 )
 from mypy.plugin import MethodContext
 
@@ -44,16 +46,31 @@ from ._walk import is_same, stands_alone, walk
 def check_block(ctx: MethodContext) -> None:
     """Report a call of `execution` whose block is never entered."""
     checker = checker_of(ctx.api)
+    call, scope = ctx.context, scope_of(checker)
     if (
-        isinstance(ctx.context, CallExpr)
-        and is_accepted(ctx, ctx.context, checker)
-        and stands_alone(ctx.context, scope_of(checker)) is not None
+        isinstance(call, CallExpr)
+        and is_accepted(ctx, call, checker)
+        and (stands_alone(call, scope) is not None or (isinstance(scope, FuncDef) and _is_never_named(call, scope)))
     ):
         checker.fail(
             'This block is never entered, so nothing is tracked: use "with" or "async with"',
             ctx.context,
             code=_codes.UNFINISHED,
         )
+
+
+def _is_never_named(call: CallExpr, function: FuncDef) -> bool:
+    """Whether a call's value goes to a local variable that nothing reads."""
+    for node in walk(function.body, within=False):
+        match node:
+            case AssignmentStmt(lvalues=[NameExpr(kind=nodes.LDEF, node=Var() as name) as target], rvalue=value) if (
+                value is call
+            ):
+                named = (one for one in walk(function.body) if isinstance(one, NameExpr) and one.node is name)
+                return all(one is target for one in named)
+            case _:
+                pass
+    return False
 
 
 def check_created(ctx: MethodContext) -> None:
@@ -128,9 +145,10 @@ class Search:
     def __init__(self, graph: Graph, site: CallExpr) -> None:
         self._graph = graph
         self._site = site
-        self._held = self._holders()
+        self._held = self._all_holders()
+        self._deciding = self._decisions()
 
-    def _holders(self) -> set[Value]:
+    def _all_holders(self) -> set[Value]:
         """Every value that may ever name the execution."""
         held: set[Value] = {self._site}
         bound = [event for point in self._graph.points for event in point.events if isinstance(event, Bound)]
@@ -143,19 +161,42 @@ class Search:
         surely_open, closing = self._surely_open(), self._closing_points()
         for point in self._graph.points:
             is_past_closing = not any(way.to in closing for way in point.ways if not way.rare)
-            if point in surely_open and is_past_closing and self._leads_out(point):
+            is_made = any(map(self._makes, point.events))
+            if point in surely_open and is_past_closing and self._leads_out(point, by_raising=is_made):
                 return point.line
         return None
 
-    def _closes(self, event: Event) -> bool:
-        """Whether an event ends the execution, or takes it out of sight."""
+    def _decisions(self) -> dict[Point, list[Event]]:
+        """The events that make or close the execution, by the point."""
+        holders: dict[Point, frozenset[Value]] = {self._graph.points[0]: frozenset({self._site})}
+        found: dict[Point, list[Event]] = {}
+        waiting = [self._graph.points[0]]
+        while waiting:
+            point = waiting.pop()
+            now = midway = holders[point]
+            found[point] = []
+            for event in point.events:
+                if self._makes(event) or self._closes(event, now):
+                    found[point].append(event)
+                if isinstance(event, Bound):
+                    now = now | {event.name} if event.value in now else now - {event.name}
+                    midway |= now
+            for way in point.ways:
+                there = holders.get(way.to, frozenset()) | (midway if way.rare else now)
+                if there != holders.get(way.to):
+                    holders[way.to] = there
+                    waiting.append(way.to)
+        return found
+
+    def _closes(self, event: Event, held: frozenset[Value]) -> bool:
+        """Whether an event ends the execution that these values may name, or takes it out of sight."""
         match event:
             case Moved(value=value, target=target):
-                return value in self._held and (target is None or not TRANSITIONS[target])
+                return value in held and (target is None or not TRANSITIONS[target])
             case Escaped(value=value):
-                return value in self._held
+                return value in held
             case Bound(name=name, value=value):
-                return value in self._held and name in self._graph.captured
+                return value in held and name in self._graph.captured
             case Made():
                 return False
 
@@ -163,8 +204,8 @@ class Search:
         return isinstance(event, Made) and event.call is self._site
 
     def _decisive(self, point: Point) -> list[Event]:
-        """The events of a point that make or close the execution."""
-        return [event for event in point.events if self._makes(event) or self._closes(event)]
+        """The events of a point that make or close the execution, where the point can be reached."""
+        return self._deciding.get(point, [])
 
     def _standings(self) -> dict[Point, _Standing]:
         """How the execution may stand at the end of each point that can be reached."""
@@ -219,7 +260,9 @@ class Search:
             way.rare
             or (way.doubtful and way.of not in self._held)
             or self._is_after_end(way)
-            or any(self._closes(event) for number in way.past for event in self._graph.points[number].events)
+            or any(
+                not self._makes(event) for number in way.past for event in self._decisive(self._graph.points[number])
+            )
         )
 
     def _closing_points(self) -> set[Point]:
@@ -234,7 +277,7 @@ class Search:
             decisive = self._decisive(point)
             if not decisive:
                 passing.add(point)
-            elif self._closes(decisive[0]):
+            elif not self._makes(decisive[0]):
                 waiting.append(point)
         closing = set(waiting)
         while waiting:
@@ -243,13 +286,20 @@ class Search:
             waiting += more
         return closing
 
-    def _leads_out(self, start: Point) -> bool:
-        """Whether the function returns, or makes the call again, on a way without doubt."""
+    def _leads_out(self, start: Point, *, by_raising: bool) -> bool:
+        """Whether the function returns, or makes the call again, on a way without doubt; or it raises, where that counts.
+
+        It counts where nothing can close the execution from the first: else raising may well be how the code says so.
+        """
         seen = {start}
         waiting = deque([start])
         while waiting:
             point = waiting.popleft()
-            if point.leaves or (point is not start and any(self._makes(event) for event in point.events)):
+            if (
+                point.leaves
+                or (by_raising and point.throws)
+                or (point is not start and any(self._makes(event) for event in point.events))
+            ):
                 return True
             for way in point.ways:
                 if not self._is_doubtful(way) and way.to not in seen:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 
-from runstate._codebase import ClassRef, Instance, Items, Scope, Subject, Text, Type
+from runstate._codebase import LEGACY, ClassRef, Instance, Items, Scope, Subject, Text, Type
 
 from .._model import Level, Rule, Suspicion
 from .._suspecting import suspicion
@@ -18,7 +18,7 @@ RULE = Rule(
     "string-comparison",
     Level.ERROR,
     "A state is compared with a text.",
-    "compare with the member: state is ExecutionState.RUNNING",
+    "compare with the member of ExecutionState that the text stands for, by is",
 )
 
 
@@ -49,32 +49,42 @@ def _pair(subject: Subject, scope: Scope, at: ast.expr, state: ast.expr, text: a
 
 
 def _judged(subject: Subject, scope: Scope, at: ast.expr, state: ast.expr, other: Type) -> Iterator[Suspicion]:
-    if not isinstance(other, Text) or other.state is not None:
+    if not isinstance(other, Text):
         return
+    remedy = _remedy(other.value)
     match subject.type_of(state, scope):
         case Instance(ref) if subject.kinds.is_state(ref) and not subject.kinds.compares(ref):
             is_plain = not subject.kinds.is_text_enum(ref)
             name = subject.named(ref)
             shown = "a text" if other.value is None else repr(other.value)
+            if other.state is not None:
+                shown = "the value of a state"
             if is_plain:
-                yield suspicion(
-                    subject, RULE, at, scope, f"a state ({name}) is compared with {shown}, which it never equals"
-                )
+                message = f"a state ({name}) is compared with {shown}, which it never equals"
+                yield suspicion(subject, RULE, at, scope, message, remedy=remedy)
             elif other.value is not None and not _spells(subject, ref, other.value):
                 message = f"a state ({name}) is compared with {shown}, which is none of its values"
-                yield suspicion(subject, RULE, at, scope, message)
+                yield suspicion(subject, RULE, at, scope, message, remedy=remedy)
             else:
                 message = f"a state ({name}) is compared with {shown}"
-                yield suspicion(subject, RULE, at, scope, message, Level.NOTE)
-        case Text(_, ClassRef() as ref) if subject.kinds.is_state(ref) and other.value is not None:
+                yield suspicion(subject, RULE, at, scope, message, Level.NOTE, remedy)
+        case Text(_, ClassRef() as ref) if (
+            subject.kinds.is_state(ref) and other.value is not None and other.state is None
+        ):
             which = state.attr if isinstance(state, ast.Attribute) else None
             if isinstance(state, ast.Call) or _spells(subject, ref, other.value, which):
                 return
             what = "name" if which == "name" else "value"
             message = f"the {what} of a state ({subject.named(ref)}) is compared with {other.value!r}, which is none of its {what}s"
-            yield suspicion(subject, RULE, at, scope, message, Level.WARNING)
+            yield suspicion(subject, RULE, at, scope, message, Level.WARNING, remedy)
         case _:
             return
+
+
+def _remedy(text: str | None) -> str | None:
+    """What to write in the place of a comparison with a text that stands for a state."""
+    state = None if text is None else LEGACY.get(text.upper())
+    return None if state is None else f"compare with the member: state is ExecutionState.{state.name}"
 
 
 def _spells(subject: Subject, ref: ClassRef, text: str, which: str | None = "value") -> bool:

@@ -10,7 +10,7 @@ import ast
 from collections.abc import Iterator
 from typing import Final
 
-from runstate._codebase import Scope, Subject, dotted
+from runstate._codebase import Instance, Scope, Subject, dotted
 
 from .._model import Level, Rule, Suspicion
 from .._suspecting import suspicion
@@ -40,6 +40,7 @@ _ASKS: Final = frozenset(
         "print",
         "str",
         "len",
+        "suppress",
     }
 )
 
@@ -71,7 +72,12 @@ def _blind_beat(subject: Subject, loop: ast.While) -> str | None:
             beat = name
         elif name in _WAITS:
             waits = True
-        elif not (name in _ASKS or _logs(node.func) or _reads(subject, node, scopes[node])):
+        elif not (
+            name in _ASKS
+            or _logs(node.func)
+            or _reads(subject, node, scopes[node])
+            or _gives_tracker(subject, node, scopes[node])
+        ):
             return None
     return beat if beat is not None and waits and not _is_conditional(loop.body) else None
 
@@ -84,6 +90,12 @@ def _reads(subject: Subject, call: ast.Call, scope: Scope) -> bool:
     """Whether a call only asks the tracker, which knows of the agent what it is told by the beats."""
     called = subject.tracker_call(call, scope)
     return called is not None and called.facts.name.startswith("get_")
+
+
+def _gives_tracker(subject: Subject, call: ast.Call, scope: Scope) -> bool:
+    """Whether a call does nothing but give the tracker that is told of the beat."""
+    given = subject.type_of(call, scope)
+    return isinstance(given, Instance) and subject.kinds.is_tracker(given.ref)
 
 
 def _is_conditional(body: list[ast.stmt]) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 
-from runstate._codebase import Instance, Items, Mapping, Scope, Subject, Text, Type
+from runstate._codebase import LEGACY, Instance, Items, Mapping, Scope, Subject, Text, Type
 
 from .._model import Level, Rule, Suspicion
 from .._suspecting import suspicion
@@ -44,6 +44,15 @@ def check_given(subject: Subject) -> Iterator[Suspicion]:
             case Instance(ref) if ref != enum and subject.kinds.is_state(ref):
                 message = f"a member of {subject.named(ref)} is given as {place}, declared {wanted}"
                 yield suspicion(subject, MIXED, node, scope, message)
+            case _:
+                pass
+    for _, node, scope in subject.moves_of_unknown():
+        place = "the state of update_execution_state()"
+        match node:
+            case ast.Dict():
+                yield suspicion(subject, DICT, node, scope, f"a dict is given as {place}")
+            case ast.Constant(value=str(text)) if text.upper() in LEGACY:
+                yield suspicion(subject, TEXT, node, scope, f"{text!r} is given as {place}", Level.WARNING)
             case _:
                 pass
 

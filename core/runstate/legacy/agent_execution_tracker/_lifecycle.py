@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
-from typing import Any, Final
+from typing import Any, Final, cast
 
-from ... import ExecutionState, InvalidValueError, StateTypeError, UnknownExecutionError
+from ... import ExecutionState, InvalidValueError, UnknownExecutionError
+from .._arguments import positive, require, require_name
 from .._callbacks import Callbacks, Listeners
 from .._calls import legacy_call
-from .._life import UNSET, Facade, Life, positive
+from .._life import UNSET, Facade, Life
 from .._monitor import Monitor
-from .._shared import Shared, shared
+from .._shared import Shared, failed, found, shared
+from .._states import require_state
 from ._records import ID_PREFIX, ExecutionRecord, TimeoutConfig, view
 
 _FOUND: Final = 1_000_000
@@ -37,7 +39,7 @@ class Lifecycle:
     Args:
         heartbeat_timeout: Seconds of silence that are taken for death, once an execution has shown that it beats.
         execution_timeout: Seconds until TIMEOUT for executions that name no other limit.
-        cleanup_interval: Kept for its name: how long ended executions are kept is `runstate.Limits.retention`.
+        cleanup_interval: Kept for its name: what is kept of ended executions is `runstate.Limits`; in memory 10,000, for a day.
         timeout_config: Limits for `create_execution_with_full_context` and for the circuit breaker.
         strict: Raise refusals instead of answering False or None.
 
@@ -124,7 +126,7 @@ class Lifecycle:
         """
         config = self.timeout_config if timeout_config is None else _config(timeout_config)
         state = _state_named(initial_state)
-        _require_dict("user_context", user_context)
+        require("user_context", user_context, Mapping)
         life = self._create(
             agent_name,
             user_context.get("thread_id", _NOBODY),
@@ -146,7 +148,7 @@ class Lifecycle:
             context: `user_id`, `thread_id` and `metadata`.
         """
         given = {} if context is None else context
-        _require_dict("context", given)
+        require("context", given, Mapping)
         thread_id, user_id = given.get("thread_id", _NOBODY), given.get("user_id", _NOBODY)
         life = self._create(agent_name, thread_id, user_id, self.execution_timeout, given.get("metadata"))
         return ID_PREFIX + life.execution_id
@@ -177,8 +179,8 @@ class Lifecycle:
         Raises:
             StateTypeError: *state* is a dict, a text, another enum, or anything else that is no `ExecutionState`.
         """
-        core = shared()
-        self._report(core, core.find(execution_id), state, error, result)
+        core, target = shared(), require_state(state)
+        self._report(core, core.find(execution_id), target, error, result)
         return True
 
     @legacy_call("Execution.complete(result)", refused=False)
@@ -244,9 +246,9 @@ class Lifecycle:
     def detect_dead_executions(self) -> list[ExecutionRecord]:
         """Return executions that are past a limit: live ones each time, and those ended by it once."""
         book = shared().book
-        late = [view(life) for life in book.live()]
-        late = [record for record in late if record.is_dead(self.heartbeat_timeout) or record.is_timed_out()]
-        return [view(life) for life in book.recent() if life.facts.pop("undetected", False)] + late
+        ended = [life for life in book.recent() if life.facts.pop("undetected", False)]
+        late = [life for life in book.live() if life.is_late(self.heartbeat_timeout) or view(life).is_timed_out()]
+        return [view(life) for life in [*ended, *late]]
 
     @legacy_call("runstate.ExecutionTracker.statistics()")
     def get_metrics(self) -> dict[str, Any]:
@@ -314,8 +316,11 @@ class Lifecycle:
     def _create(
         self, agent_name: str, thread_id: str, user_id: str, timeout: float, metadata: Mapping[str, Any] | None
     ) -> Life:
+        for name, value in (("agent_name", agent_name), ("thread_id", thread_id), ("user_id", user_id)):
+            require_name(name, value)
+        positive("timeout_seconds", timeout)
         if metadata is not None:
-            _require_dict("metadata", metadata)
+            require("metadata", metadata, Mapping)
         return shared().create(
             FACADE,
             agent=agent_name,
@@ -338,14 +343,6 @@ class Lifecycle:
         )
 
 
-def found(execution_id: object) -> Life | None:
-    """Return an execution by any facade's id; None if it is unknown."""
-    try:
-        return shared().find(execution_id)
-    except UnknownExecutionError:
-        return None
-
-
 def _views(records: tuple[Any, ...]) -> list[ExecutionRecord]:
     lives: list[Life] = []
     for record in reversed(records):
@@ -356,17 +353,13 @@ def _views(records: tuple[Any, ...]) -> list[ExecutionRecord]:
     return [view(life) for life in lives]
 
 
-def _require_dict(name: str, value: object) -> None:
-    if not isinstance(value, Mapping):
-        raise StateTypeError(f"{name} must be a dict, not {type(value).__qualname__}: {value!r:.80}")
-
-
 def _config(given: Mapping[str, Any]) -> TimeoutConfig:
-    _require_dict("timeout_config", given)
+    require("timeout_config", given, Mapping)
     unknown = [key for key in given if key not in _CONFIGURED]
     if unknown:
         raise InvalidValueError("timeout_config", ", ".join(unknown), f"a dict with {', '.join(_CONFIGURED)}")
-    return TimeoutConfig(**{_CONFIGURED[key]: value for key, value in given.items()})
+    make = cast("Callable[..., TimeoutConfig]", TimeoutConfig)
+    return make(**{_CONFIGURED[key]: value for key, value in given.items()})
 
 
 def _state_named(name: object) -> ExecutionState:
@@ -382,7 +375,7 @@ def _tell(life: Life, observed: bool) -> None:  # noqa: FBT001 - the shape of Fa
         life.facts["undetected"] = True
         for tracker in TRACKERS.all():
             heard = tracker.deaths if life.state is ExecutionState.DEAD else tracker.timeouts
-            shared().failed(heard.deliver(view(life)))
+            failed(heard.deliver(view(life)))
 
 
 FACADE: Final = Facade(

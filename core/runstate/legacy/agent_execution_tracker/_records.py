@@ -17,6 +17,9 @@ from ._breaker import CircuitBreakerState, breaker_of
 
 ID_PREFIX: Final = "exec_"
 
+_HEARTBEAT_TIMEOUT: Final = 10.0
+"""Seconds of silence that are taken for death where nobody names others."""
+
 
 class AgentExecutionPhase(Enum):
     """What an execution is doing. Seven of them are runstate's phases; the others repeat a state or tell of the breaker."""
@@ -124,11 +127,17 @@ class ExecutionRecord:
             return self.state is ExecutionState.TIMEOUT
         return (self._now() - self.started_at).total_seconds() > self.timeout_seconds
 
-    def is_dead(self, heartbeat_timeout: float = 10) -> bool:
-        """Whether it ended as DEAD, or is live but has been silent for longer than *heartbeat_timeout* seconds."""
+    def is_dead(self, heartbeat_timeout: float | None = None) -> bool:
+        """Whether it ended as DEAD, or is live but has been silent for longer than *heartbeat_timeout* seconds.
+
+        Left out, it is the tracker's own verdict: 10 s, and of an execution that a tracker has handed out only where its
+        silence counts. A limit that is given is counted from the last sign of life, however few there were, but not
+        while it is PENDING.
+        """
         if self.is_terminal:
             return self.state is ExecutionState.DEAD
-        return self.time_since_heartbeat.total_seconds() > heartbeat_timeout
+        limit = _HEARTBEAT_TIMEOUT if heartbeat_timeout is None else heartbeat_timeout
+        return self.time_since_heartbeat.total_seconds() > limit
 
     def get_total_duration_ms(self) -> float:
         """Milliseconds from its start to its end, or to now."""
@@ -205,12 +214,12 @@ def _now(self: Any) -> datetime:
     return when(life.now_ns)
 
 
-def _is_dead(self: Any, heartbeat_timeout: float = 10) -> bool:
-    """Whether it ended as DEAD, or is silent for longer than *heartbeat_timeout* seconds though it has shown that it beats."""
+def _is_dead(self: Any, heartbeat_timeout: float | None = None) -> bool:
+    """Whether it ended as DEAD, or is silent for longer than *heartbeat_timeout* seconds; None asks for the tracker's verdict."""
     life: Life = self.life
     if life.state.is_terminal:
         return life.state is ExecutionState.DEAD
-    return life.promised and life.silent() > heartbeat_timeout
+    return life.is_late(_HEARTBEAT_TIMEOUT) if heartbeat_timeout is None else life.is_silent(heartbeat_timeout)
 
 
 def _breaker(name: str) -> property:

@@ -7,9 +7,9 @@ from typing import Any, Final
 from ... import InvalidValueError, StateTypeError
 from .._calls import legacy_call
 from .._outbox import all_arrived
-from .._shared import shared
+from .._shared import found, shared
 from ._courier import courier_of
-from ._lifecycle import Lifecycle, found
+from ._lifecycle import Lifecycle
 from ._phases import FOLLOWING
 from ._records import ID_PREFIX, AgentExecutionPhase, view
 

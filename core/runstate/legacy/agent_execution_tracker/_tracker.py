@@ -10,9 +10,8 @@ from ... import InvalidValueError, StateTypeError, UnknownExecutionError
 from .._calls import legacy_call
 from .._life import Life
 from .._refusals import logger
-from .._shared import shared
+from .._shared import found, shared
 from ._breaker import CircuitBreaker, breaker_of
-from ._lifecycle import found
 from ._records import ID_PREFIX, TimeoutConfig, view
 from ._reporting import Reporting, agent_state, state_history
 
@@ -20,7 +19,12 @@ T = TypeVar("T")
 
 
 class AgentExecutionTracker(Reporting):
-    """Tracks executions on the tracker that `runstate.legacy.use` has set. See `Lifecycle` for the arguments."""
+    """Tracks executions on the tracker that `runstate.legacy.use` has set. See `Lifecycle` for the arguments.
+
+    An execution that is silent for `heartbeat_timeout` seconds ends as DEAD once it has shown that it beats: from its second
+    heartbeat on, or when its `last_heartbeat` was set by hand; never while it is PENDING. One that never beats ends by its time
+    limit only. `record.is_dead(limit)` asks otherwise: it counts from the last sign of life, whatever that was.
+    """
 
     @legacy_call("runstate.ExecutionTracker.create(timeout=…)", refused=False)
     def set_timeout(self, execution_id: str, timeout_config: TimeoutConfig) -> bool:

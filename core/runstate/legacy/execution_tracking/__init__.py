@@ -6,7 +6,12 @@ Each of its modules is there under its old name: `tracker`, `registry`, `heartbe
 
 Its table of moves is runstate's (`_names` says what became of RECOVERING), and an illegal move is still a `ValueError` of
 `update_execution_state`; whatever else is refused is answered with False or None. One execution stands behind an id: a monitor
-or a time limit is a view of it, so nothing can be monitored that nobody has created, and an end ends everything that was set up.
+or a time limit is a view of it, so nothing can be monitored or limited that nobody has created: that is refused (logged, counted,
+raised with `strict`), and answered as it used to be. An end ends everything that was set up.
+
+One thing cannot be kept: the old states were texts, and these are members of the one enum, so `record.state == "SUCCESS"` is False
+and says nothing, and a dict with texts for keys has no such key. Compare with the member, `record.state is ExecutionState.COMPLETED`;
+`runstate audit` finds the lines that compare with a text.
 """
 
 from __future__ import annotations

@@ -2,6 +2,8 @@
 
 The old monitors went on with the dead, counted them for good, and let a late heartbeat revive them. Here an end takes the
 execution out; the newest that ended the way that the monitor is there for are remembered, so that it can still say so.
+
+What is followed on one core is not shown on another, and is there again when `use` goes back to it.
 """
 
 from __future__ import annotations
@@ -15,8 +17,17 @@ from .._book import RECENT, Book
 from .._callbacks import Callbacks
 from .._fork import ForkSafeLock
 from .._life import Life
-from .._shared import shared, was_observed
+from .._shared import books, failed, shared, was_observed
 from ._lives import id_of, require_live
+
+
+class _Part:
+    """What is followed on one core."""
+
+    def __init__(self) -> None:
+        self.live: dict[str, Life] = {}
+        self.ended: OrderedDict[str, Life] = OrderedDict()
+        self.news: OrderedDict[str, Life] = OrderedDict()
 
 
 class Followed:
@@ -32,17 +43,15 @@ class Followed:
         self._end = end
         self._describe = describe
         self._lock = ForkSafeLock()
-        self._book: Book | None = None
-        self._live: dict[str, Life] = {}
-        self._ended: OrderedDict[str, Life] = OrderedDict()
-        self._news: OrderedDict[str, Life] = OrderedDict()
+        self._parts: dict[Book, _Part] = {}
 
     def __len__(self) -> int:
         return len(self.live())
 
     def __contains__(self, life: Life) -> bool:
-        with self._mine():
-            return life.execution_id in self._live or life.execution_id in self._ended
+        part = self._part()
+        with self._lock:
+            return life.execution_id in part.live or life.execution_id in part.ended
 
     def add(self, life: Life) -> None:
         """Follow a live execution.
@@ -51,65 +60,70 @@ class Followed:
             InvalidValueError: It has ended.
         """
         require_live(life)
-        with self._mine():
-            if life.execution_id in self._live:
+        part = self._part()
+        with self._lock:
+            if life.execution_id in part.live:
                 return
-            self._live[life.execution_id] = life
-        life.endings.append(partial(self._on_end, life))
+            part.live[life.execution_id] = life
+        life.endings.append(partial(self._on_end, part, life))
         if life.retired:
-            self._on_end(life)  # it has ended in between
+            self._on_end(part, life)  # it has ended in between
 
     def drop(self, life: Life) -> bool:
         """Follow an execution no longer; return whether it was followed to now, or to its end."""
+        part = self._part()
         with self._lock:
-            found = [one.pop(life.execution_id, None) for one in (self._live, self._ended, self._news)]
+            found = [one.pop(life.execution_id, None) for one in (part.live, part.ended, part.news)]
         return any(one is not None for one in found)
 
     def live(self) -> list[Life]:
         """The live ones, oldest first."""
-        with self._mine():
-            lives = list(self._live.values())
+        part = self._part()
+        with self._lock:
+            lives = list(part.live.values())
         return [life for life in lives if not life.state.is_terminal]
 
     def ended(self) -> list[Life]:
         """The newest that ended the way that this is there for, oldest first."""
-        with self._mine():
-            return [life for life in self._ended.values() if life.state is self._end]
+        part = self._part()
+        with self._lock:
+            return [life for life in part.ended.values() if life.state is self._end]
 
     def news(self) -> list[Life]:
         """Those of `ended` that were not asked for before."""
-        with self._mine():
-            news = list(self._news.values())
-            self._news.clear()
+        part = self._part()
+        with self._lock:
+            news = list(part.news.values())
+            part.news.clear()
         return news
 
     def clear(self) -> None:
         """Follow nothing any more, and forget all callbacks."""
         self.callbacks.clear()
         with self._lock:
-            self._forget()
+            for part in self._parts.values():
+                part.live.clear()  # a part may be held by an ending, which finds nothing then
+            self._parts.clear()
 
-    def _mine(self) -> ForkSafeLock:
-        """The lock, once what belongs to an earlier core, or to the parent of a forked process, is forgotten."""
+    def _part(self) -> _Part:
+        """What is followed on the core in use. What belongs to one that is gone, or to the parent of a fork, is forgotten."""
+        book = shared().book
         with self._lock:
-            if self._book is not shared().book:
-                self._book = shared().book
-                self._forget()
-        return self._lock
+            if book not in self._parts:
+                kept = books()
+                self._parts = {one: part for one, part in self._parts.items() if one in kept}
+                self._parts[book] = _Part()
+            return self._parts[book]
 
-    def _forget(self) -> None:
-        for one in (self._live, self._ended, self._news):
-            one.clear()
-
-    def _on_end(self, life: Life) -> None:
+    def _on_end(self, part: _Part, life: Life) -> None:
         key = life.execution_id
         with self._lock:
-            if self._live.pop(key, None) is None:
+            if part.live.pop(key, None) is None:
                 return
             observed = life.state is self._end and was_observed(life)
-            for kept in (self._ended, self._news) if observed else (self._ended,):
+            for kept in (part.ended, part.news) if observed else (part.ended,):
                 kept[key] = life
                 while len(kept) > RECENT:
                     kept.popitem(last=False)
         if observed:
-            shared().failed(self.callbacks.deliver(id_of(life), self._describe(life)))
+            failed(self.callbacks.deliver(id_of(life), self._describe(life)))

@@ -10,9 +10,10 @@ import math
 from collections.abc import Mapping
 from typing import Any, Final
 
-from ... import ExecutionState, InvalidValueError, StateTypeError, UnknownExecutionError
+from ... import ExecutionState, InvalidValueError
+from .._arguments import positive, require
 from .._book import CEILING
-from .._life import Facade, Life, positive
+from .._life import Facade, Life
 from .._shared import shared
 
 FACADE: Final = Facade(
@@ -34,7 +35,6 @@ def create(
     *,
     retry_count: int = 0,
     timeout: float = CEILING,
-    heartbeat_timeout: float | None = None,
 ) -> Life:
     """Create an execution, PENDING. One that retries is linked to the one that it recovers.
 
@@ -44,7 +44,6 @@ def create(
         facts: Its context; `thread_id` and `user_id` of it are the execution's.
         retry_count: How many attempts of the run went before.
         timeout: Seconds from now to TIMEOUT.
-        heartbeat_timeout: Seconds of silence to DEAD; None is no limit.
 
     Raises:
         StateTypeError: An argument has the wrong type.
@@ -63,7 +62,6 @@ def create(
         thread_id=str(facts.get("thread_id") or _NOBODY),
         user_id=str(facts.get("user_id") or _NOBODY),
         timeout=timeout,
-        heartbeat_timeout=heartbeat_timeout,
         metadata=metadata,
     )
     life.facts["retry_count"] = retry_count
@@ -76,26 +74,6 @@ def _to_recover(run_id: str, agent_name: str) -> Life | None:
         if life.state in _UNHAPPY and life.record.agent == agent_name and run_of(life) == run_id:
             return life
     return None
-
-
-def require(name: str, value: object, kind: type) -> None:
-    """Accept an instance of a class.
-
-    Raises:
-        StateTypeError: It is anything else, such as a dict.
-    """
-    if not isinstance(value, kind):
-        raise StateTypeError(
-            f"{name} must be {kind.__module__}.{kind.__qualname__}, not {type(value).__qualname__}: {value!r:.80}"
-        )
-
-
-def found(execution_id: object) -> Life | None:
-    """Return an execution by any facade's id; None if it is unknown."""
-    try:
-        return shared().find(execution_id)
-    except UnknownExecutionError:
-        return None
 
 
 def run_of(life: Life) -> str:
@@ -155,9 +133,8 @@ def lift_limit(life: Life) -> bool:
 
 
 def is_late(life: Life) -> bool:
-    """Whether it is live, has shown that it beats, and has been silent past its limit."""
-    limit = life.heartbeat_timeout
-    return not life.state.is_terminal and limit is not None and life.promised and life.silent() > limit
+    """Whether it is live, its silence counts, and it is past its limit."""
+    return life.heartbeat_timeout is not None and life.is_late(life.heartbeat_timeout)
 
 
 def is_overdue(life: Life) -> bool:

@@ -17,21 +17,13 @@ from typing import TYPE_CHECKING
 
 from ... import ExecutionState as _State
 from ... import RunstateError
-from .._states import StateNames
+from .._states import LEGACY_NAMES, StateNames
 
 if TYPE_CHECKING:
     ExecutionState = _State
 else:
 
-    class ExecutionState(
-        metaclass=StateNames,
-        aliases={
-            "INITIALIZING": _State.STARTING,
-            "SUCCESS": _State.COMPLETED,
-            "ABORTED": _State.CANCELLED,
-            "RECOVERING": _State.STARTING,
-        },
-    ):
+    class ExecutionState(metaclass=StateNames, aliases=LEGACY_NAMES):
         """`runstate.ExecutionState` under the names of facade C."""
 
 

@@ -1,7 +1,8 @@
 """`HeartbeatMonitor`: which executions give signs of life.
 
-Silence counts once an execution has beaten twice; then it ends as DEAD after `max_missed_heartbeats` intervals, or after
-`timeout_seconds` where that is sooner. An end is final: a dead one cannot be revived, and what is late can until it is dead.
+Whoever monitors an execution expects it to beat: silence counts from there, also if no heartbeat ever comes. It ends as DEAD after
+`max_missed_heartbeats` intervals, or after `timeout_seconds` where that is sooner. An end is final: a dead one cannot be revived,
+and what is late can until it is dead.
 """
 
 from __future__ import annotations
@@ -13,12 +14,13 @@ from typing import Any
 from pydantic import BaseModel
 
 from ... import ExecutionState, InvalidValueError
+from .._arguments import positive
 from .._calls import legacy_call
-from .._life import Life, positive
-from .._shared import shared
+from .._life import Life
+from .._shared import found, shared
 from .._times import when
 from ._followed import Followed
-from ._lives import found, id_of, is_late, require_live
+from ._lives import id_of, is_late, require_live
 
 __all__ = ["HeartbeatMonitor", "HeartbeatStatus"]
 
@@ -37,6 +39,9 @@ class HeartbeatStatus(BaseModel):
 
 class HeartbeatMonitor:
     """Follows executions by their heartbeats.
+
+    From `start_monitoring` on, silence counts: an execution that gives no sign of life for `max_missed_heartbeats` intervals ends as
+    DEAD, whatever state it is in and however few heartbeats came before. Moves and phases are signs of life, too.
 
     Args:
         heartbeat_interval_seconds: Seconds between two heartbeats.
@@ -87,17 +92,18 @@ class HeartbeatMonitor:
 
     @legacy_call("runstate.ExecutionTracker.create(heartbeat_timeout=…)", refused=None)
     async def start_monitoring(self, execution_id: str, metadata: dict[str, Any] | None = None) -> None:
-        """Expect heartbeats of a live execution. Refused if it is unknown or has ended.
+        """Expect heartbeats of a live execution, from now on; this is the first. Refused if it is unknown or has ended.
+
+        It answers None in any case, as it always did. A refusal is logged and counted, and raised with `strict`; `is_alive` is
+        None of what is not monitored.
 
         Args:
             execution_id: Which.
             metadata: Goes to the execution's.
         """
         life = shared().find(execution_id)
-        self.followed.add(life)
+        follow(self, life)
         life.metadata.update(metadata or {})
-        life.heartbeat_timeout = self.limit
-        life.alarm(life)
 
     @legacy_call("Execution.heartbeat()", refused=False)
     async def send_heartbeat(self, execution_id: str, metadata: dict[str, Any] | None = None) -> bool:
@@ -115,7 +121,7 @@ class HeartbeatMonitor:
         if not self.followed.drop(life):
             raise InvalidValueError("execution_id", execution_id, "that of an execution that is monitored here")
         if not life.state.is_terminal:
-            life.heartbeat_timeout = None
+            life.expect_no_beats()
         return True
 
     @legacy_call("runstate.ExecutionTracker.get(execution_id).state")
@@ -180,8 +186,8 @@ class HeartbeatMonitor:
 
     @legacy_call("runstate.ExecutionTracker.close()")
     async def shutdown(self) -> None:
-        """Call no more callbacks and show nothing more. What has beaten is still expected to: limits are enforced without it."""
-        self.followed.clear()
+        """Call no more callbacks and show nothing more. Of what was monitored, only what has beaten twice is still expected to."""
+        let_go(self)
 
     def _monitored(self, execution_id: str) -> Life | None:
         life = found(execution_id)
@@ -193,6 +199,23 @@ class HeartbeatMonitor:
         return [*self.followed.ended(), *filter(is_late, self.followed.live())]
 
 
+def follow(monitor: HeartbeatMonitor, life: Life) -> None:
+    """Expect heartbeats of a live execution, from now on.
+
+    Raises:
+        InvalidValueError: It has ended.
+    """
+    monitor.followed.add(life)
+    life.expect_beats(monitor.limit)
+
+
+def let_go(monitor: HeartbeatMonitor) -> None:
+    """Follow nothing any more, and expect no heartbeats but of what has shown that it beats."""
+    for life in monitor.followed.live():
+        life.beats_expected = False
+    monitor.followed.clear()
+
+
 def heartbeat_status(life: Life, interval: float) -> HeartbeatStatus:
     """Describe the signs of life of an execution that beats every *interval* seconds."""
     last = when(life.beat_time_ns)
@@ -200,7 +223,7 @@ def heartbeat_status(life: Life, interval: float) -> HeartbeatStatus:
         execution_id=id_of(life),
         last_heartbeat=last,
         is_alive=not (is_late(life) or life.state.is_terminal),
-        missed_heartbeats=int(life.silent() / interval),
+        missed_heartbeats=round(life.silent() * 1e9) // round(interval * 1e9),
         heartbeat_interval=interval,
         next_expected=last + timedelta(seconds=interval),
     )

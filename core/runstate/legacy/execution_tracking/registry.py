@@ -6,10 +6,12 @@ from typing import Any, Final
 
 from ... import ExecutionState as _State
 from ... import FencedError, InvalidTransitionError, UnknownExecutionError
+from .._arguments import positive, require
 from .._calls import legacy_call
-from .._life import Life, positive
-from .._shared import shared
-from ._lives import create, found, is_overdue, limit_from_now, require
+from .._life import Life
+from .._shared import found, shared
+from .._states import require_state
+from ._lives import create, is_overdue, limit_from_now
 from ._names import ExecutionState, NoWayBackError
 from ._records import ExecutionMetrics, ExecutionProgress, ExecutionRecord, Notes, view
 
@@ -28,7 +30,8 @@ class ExecutionRegistry:
     """Creates, moves and finds executions.
 
     Args:
-        cleanup_interval_seconds: Kept for its name: how long ended executions are kept is `runstate.Limits.retention`.
+        cleanup_interval_seconds: Kept for its name: what is kept of ended executions is `runstate.Limits`; in memory 10,000,
+            for a day.
         strict: Raise refusals as runstate's own errors, instead of answering False or raising `ValueError`.
     """
 
@@ -62,7 +65,7 @@ class ExecutionRegistry:
         """
         given = {} if context is None else context
         require("context", given, dict)
-        retries = given.get("retry_count", 0)
+        retries: int = given.get("retry_count", 0)
         require("retry_count", retries, int)
         return view(create(run_id, agent_name, given, retry_count=retries))
 
@@ -87,6 +90,7 @@ class ExecutionRegistry:
             ValueError: No legal move leads there: it has ended, or would have to begin again.
         """
         core = shared()
+        require_state(new_state, name="new_state", rest="in metadata=, such as its error")
         notes = Notes(metadata)
         life = core.find(execution_id)
         if new_state is _State.STARTING and (life.state in _BEGUN or life.state.is_terminal):
@@ -111,7 +115,7 @@ class ExecutionRegistry:
 
     @legacy_call("runstate.Limits.retention")
     async def cleanup_expired_executions(self, retention_hours: float = 24) -> int:
-        """Show ended executions older than so many hours no longer; return how many. The journal goes on keeping them."""
+        """Show ended executions older than so many hours no longer; return how many. The journal keeps them as its `Limits` say."""
         core = shared()
         limit_ns = core.clock.time_ns() - int(retention_hours * 3_600e9)
         expired = [life for life in core.book.recent() if (life.end_time_ns or limit_ns) < limit_ns]

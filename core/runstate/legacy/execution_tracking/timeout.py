@@ -16,12 +16,13 @@ from typing import Any, Final
 from pydantic import BaseModel
 
 from ... import ExecutionState, InvalidValueError, RunstateError
+from .._arguments import positive, require
 from .._calls import legacy_call
-from .._life import Life, positive
-from .._shared import shared
+from .._life import Life
+from .._shared import found, shared
 from .._times import when
 from ._followed import Followed
-from ._lives import found, id_of, is_limited, is_overdue, lift_limit, limit_from_now, require, require_live
+from ._lives import id_of, is_limited, is_overdue, lift_limit, limit_from_now, require_live
 
 __all__ = ["TimeoutInfo", "TimeoutManager"]
 
@@ -54,6 +55,24 @@ class TimeoutInfo(BaseModel):
     has_timed_out: bool
     timeout_reason: str | None = None
     """Why it ended, or why the limit was extended."""
+
+
+def _refused(
+    error: RunstateError, _limits: object, execution_id: str, *_given: object, **_named: object
+) -> TimeoutInfo:
+    """What `set_timeout` answers where it is refused: the limit as it stands, of 0 s where there is none, and why."""
+    info = _info(execution_id)
+    if info is None:
+        now = when(shared().clock.time_ns())
+        info = TimeoutInfo(
+            execution_id=str(execution_id),
+            timeout_seconds=0.0,
+            started_at=now,
+            timeout_at=now,
+            remaining_seconds=0.0,
+            has_timed_out=False,
+        )
+    return info.model_copy(update={"timeout_reason": f"refused: {error}"})
 
 
 class TimeoutManager:
@@ -94,20 +113,23 @@ class TimeoutManager:
         positive("timeout_seconds", timeout_seconds)
         self.timeout_config[agent_name] = timeout_seconds
 
-    @legacy_call("runstate.ExecutionTracker.create(timeout=…)")
+    @legacy_call("runstate.ExecutionTracker.create(timeout=…)", answer=_refused)
     async def set_timeout(
         self, execution_id: str, timeout_seconds: float | None = None, agent_name: str | None = None
     ) -> TimeoutInfo:
-        """Give a live execution so many seconds from now.
+        """Give a live execution so many seconds from now. Refused if it is unknown or has ended, or the limit is impossible.
 
         Args:
             execution_id: Which.
             timeout_seconds: Seconds; None takes those of the agent.
             agent_name: Whose limit it takes; None takes that of its own agent.
 
+        Returns:
+            The limit. Where it is refused, which is logged and counted, and raised with `strict`: the limit as it stands,
+            0 s if there is none, and a `timeout_reason` that says why.
+
         Raises:
-            UnknownExecutionError: No execution has this id. A limit of nothing would end nothing.
-            InvalidValueError: It has ended, or the limit is not positive.
+            StateTypeError: *timeout_seconds* is no number.
         """
         life = shared().find(execution_id)
         if timeout_seconds is None:

@@ -12,16 +12,25 @@ from typing import Any
 from pydantic import BaseModel, Field
 
 from ... import ExecutionState
+from .._arguments import require
 from .._calls import legacy_call
 from .._life import UNSET, Life
 from .._outbox import EventNotSentError, all_arrived
-from .._shared import Shared, shared
+from .._shared import Shared, found, shared
 from ..agent_execution_tracker._courier import Courier, courier_of
 from ..agent_execution_tracker._records import AgentExecutionPhase
-from ._lives import create, found, id_of, is_late, is_limited, is_overdue, require
+from ._lives import create, id_of, is_late, is_limited, is_overdue
 from ._records import ExecutionProgress as RegistryProgress
 from ._records import ExecutionRecord, view
-from .heartbeat import HeartbeatMonitor, HeartbeatStatus, heartbeat_status, monitor_health, monitor_metrics
+from .heartbeat import (
+    HeartbeatMonitor,
+    HeartbeatStatus,
+    follow,
+    heartbeat_status,
+    let_go,
+    monitor_health,
+    monitor_metrics,
+)
 from .registry import ExecutionRegistry, metrics, registry_health
 from .timeout import TimeoutInfo, TimeoutManager, limit_of, timeout_health, timeout_info, timeout_metrics
 
@@ -79,9 +88,12 @@ class AgentExecutionResult(BaseModel):
 class ExecutionTracker:
     """Tracks executions on the tracker that `runstate.legacy.use` has set.
 
+    Each is monitored from its start: it ends as DEAD when six heartbeats are missed, also if none ever came. Its progress and its
+    moves are signs of life; `heartbeat_monitor.stop_monitoring(execution_id)` asks for no more of them.
+
     Args:
         websocket_bridge: What has `notify_agent_started(…)` and so on; None sends no events.
-        heartbeat_interval: Seconds between two heartbeats; six missed ones are death, once an execution has shown that it beats.
+        heartbeat_interval: Seconds between two heartbeats.
         timeout_check_interval: Kept for its name: a limit is enforced when it passes.
         strict: Raise refusals instead of answering None.
     """
@@ -128,9 +140,8 @@ class ExecutionTracker:
             context.model_dump(),
             retry_count=context.retry_count,
             timeout=limit_of(limits.timeout_config, agent_name),
-            heartbeat_timeout=monitor.limit,
         )
-        monitor.followed.add(life)
+        follow(monitor, life)
         limits.followed.add(life)
         arrivals = courier_of(life).report(
             shared(), AgentExecutionPhase.STARTING, {}, self.websocket_bridge, in_order=False
@@ -210,8 +221,8 @@ class ExecutionTracker:
 
     @legacy_call("runstate.ExecutionTracker.close()")
     async def shutdown(self) -> None:
-        """Call no more callbacks. What is live goes on, and its limits are enforced."""
-        self.heartbeat_monitor.followed.clear()
+        """Call no more callbacks. What is live goes on; its time limit is enforced, and silence counts of what has beaten twice."""
+        let_go(self.heartbeat_monitor)
         self.timeout_manager.followed.clear()
 
     # -- reading ------------------------------------------------------------------------------------------------------
