@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import math
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from functools import partial
 from typing import Any, Final, cast
 from weakref import WeakValueDictionary
@@ -112,13 +113,13 @@ class Book:
         key = core_id(execution_id)
         return self._known(key) or self._read(key)
 
-    def of(self, record: ExecutionRecord) -> Life:
-        """Return the execution that a record of the core describes.
-
-        Raises:
-            UnknownExecutionError: It was dropped, or pruned in between.
-        """
-        return self._known(record.execution_id) or self._read(record.execution_id)
+    def those(self, newest_first: Iterable[ExecutionRecord]) -> list[Life]:
+        """The executions that records of the core describe, oldest first; without those cleaned up, or pruned in between."""
+        lives: list[Life] = []
+        for record in newest_first:
+            with suppress(UnknownExecutionError):
+                lives.append(self._known(record.execution_id) or self._read(record.execution_id))
+        return lives[::-1]
 
     def live(self) -> list[Life]:
         """All live executions that facades have created, oldest first."""

@@ -13,14 +13,14 @@ from dataclasses import dataclass
 from typing import Any, Final
 from uuid import UUID
 
-from .. import ExecutionState, UnknownExecutionError
+from .. import ExecutionState
 from ._arguments import positive, require_name
 from ._callbacks import Callbacks, Listeners
 from ._calls import legacy_call
 from ._fork import ForkSafeLock
 from ._life import UNSET, Facade, Life
 from ._monitor import Monitor
-from ._shared import failed, shared
+from ._shared import failed, found, shared
 from ._views import attribute, fact, live_view
 
 __all__ = [
@@ -352,10 +352,8 @@ class ExecutionTracker:
 
 
 def _record(exec_id: object) -> ExecutionRecord | None:
-    try:
-        return _view(shared().find(exec_id))
-    except UnknownExecutionError:
-        return None
+    life = found(exec_id)
+    return None if life is None else _view(life)
 
 
 def _tell(life: Life, observed: bool) -> None:  # noqa: FBT001 - the shape of Facade.ended

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final, cast
 
-from ... import ExecutionState, InvalidValueError, UnknownExecutionError
+from ... import ExecutionRecord as CoreRecord
+from ... import ExecutionState, InvalidValueError
 from .._arguments import positive, require, require_name
 from .._callbacks import Callbacks, Listeners
 from .._calls import legacy_call
@@ -343,14 +344,8 @@ class Lifecycle:
         )
 
 
-def _views(records: tuple[Any, ...]) -> list[ExecutionRecord]:
-    lives: list[Life] = []
-    for record in reversed(records):
-        try:
-            lives.append(shared().book.of(record))
-        except UnknownExecutionError:
-            continue  # cleaned up, or pruned in between
-    return [view(life) for life in lives]
+def _views(newest_first: Iterable[CoreRecord]) -> list[ExecutionRecord]:
+    return [view(life) for life in shared().book.those(newest_first)]
 
 
 def _config(given: Mapping[str, Any]) -> TimeoutConfig:

@@ -5,10 +5,9 @@ from __future__ import annotations
 from typing import Any, Final
 
 from ... import ExecutionState as _State
-from ... import FencedError, InvalidTransitionError, UnknownExecutionError
+from ... import FencedError, InvalidTransitionError
 from .._arguments import positive, require
 from .._calls import legacy_call
-from .._life import Life
 from .._shared import found, shared
 from .._states import require_state
 from ._lives import create, is_overdue, limit_from_now
@@ -143,13 +142,13 @@ class ExecutionRegistry:
     @legacy_call("runstate.ExecutionTracker.find(agent=…)")
     async def get_executions_by_agent(self, agent_name: str) -> list[ExecutionRecord]:
         """Return all executions of an agent that the journal keeps, oldest first."""
-        return [view(life) for life in _lives(shared().tracker.find(agent=agent_name, limit=_FOUND))]
+        return [view(life) for life in shared().book.those(shared().tracker.find(agent=agent_name, limit=_FOUND))]
 
     @legacy_call("runstate.ExecutionTracker.find(…), with the run as thread_id")
     async def get_executions_by_run_id(self, run_id: str) -> list[ExecutionRecord]:
         """Return the executions of a run among the newest 10,000, oldest first."""
         newest = shared().tracker.find(limit=_SEARCHED)
-        return [view(life) for life in _lives(newest) if life.metadata.get("run_id") == run_id]
+        return [view(life) for life in shared().book.those(newest) if life.metadata.get("run_id") == run_id]
 
     @legacy_call("runstate.ExecutionTracker.find(state=ExecutionState.TIMEOUT)")
     async def get_timed_out_executions(self) -> list[ExecutionRecord]:
@@ -206,13 +205,3 @@ def registry_health() -> dict[str, Any]:
         "timed_out_executions": len(overdue),
         "success_rate": counts.success_rate,
     }
-
-
-def _lives(records: tuple[Any, ...]) -> list[Life]:
-    lives: list[Life] = []
-    for record in reversed(records):
-        try:
-            lives.append(shared().book.of(record))
-        except UnknownExecutionError:
-            continue  # cleaned up, or pruned in between
-    return lives
