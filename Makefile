@@ -4,7 +4,7 @@ SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help venv demo test format lint types suite checkers legs bench bench-gate readme clean
+.PHONY: help venv demo test format lint types suite chaos checkers legs bench bench-gate readme clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -22,12 +22,12 @@ $(VENV)/.demo: pyproject.toml scripts/make-venv scripts/find-python
 
 # `pyright --version` makes pyright fetch the rest of itself now, so that no check needs the network.
 $(VENV)/.all: pyproject.toml scripts/make-venv scripts/find-python
-	@scripts/make-venv $(VENV) --editable '.[cli,migrate]' --group demo --group test --group types --group lint --group build
+	@scripts/make-venv $(VENV) --editable '.[cli,migrate,postgres]' --group demo --group test --group types --group lint --group build
 	@$(BIN)/pyright --version
 	@touch $(VENV)/.demo $@
 
 $(BENCH)/.all: pyproject.toml scripts/make-venv scripts/find-python
-	@scripts/make-venv $(BENCH) --editable '.[cli]' --group bench
+	@scripts/make-venv $(BENCH) --editable '.[cli,postgres]' --group bench
 	@touch $@
 
 demo: $(VENV)/.demo ## replay 200 recorded conversations through the tracker; options: make demo ARGS="--seed 7"
@@ -46,6 +46,9 @@ types: $(VENV)/.all ## mypy strict and pyright strict
 
 suite: $(VENV)/.all ## the tests, on the sources; options: make suite ARGS="-k journal -x"
 	$(BIN)/python -m pytest -n auto --dist loadfile $(ARGS)
+
+chaos: $(VENV)/.all ## the long proofs, for about an hour and a half; options: make chaos ARGS="--only storm --store sqlite --seed 7 --minutes 20"
+	$(BIN)/python -m tests.chaos $(ARGS)
 
 checkers: $(VENV)/.all ## the mypy plugin under every mypy of its range
 	$(BIN)/python scripts/checkers.py $(ARGS)

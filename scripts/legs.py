@@ -30,10 +30,14 @@ IN_MEMORY: Final = Path("/dev/shm")
 """Where the legs work if there is room: an fsync costs nothing there, and what must survive a crash `make suite` tests on
 a disk."""
 COPIED: Final = ("tests", "bench", "scripts", "docs", "pyproject.toml", "mypy.ini", "Makefile", "README.md")
-PLACES: Final = {"core/runstate": "runstate", "stubs/netra_backend": "share/runstate/stubs/netra_backend"}
+PLACES: Final = {
+    "core/runstate": "runstate",
+    "core/pytest_runstate": "pytest_runstate",
+    "stubs/netra_backend": "share/runstate/stubs/netra_backend",
+}
 """What the wheel holds, and where: each file as it is in the sources, and no other."""
 LEFT_OUT: Final = (
-    *("crash", "typing", "test_typing.py", "mistakes", "legacy_stubs", "mypy_plugin/test_plugin.py"),
+    *("crash", "chaos", "typing", "test_typing.py", "mistakes", "legacy_stubs", "mypy_plugin/test_plugin.py"),
     *("test_architecture.py", "test_exports.py", "test_repository.py"),
     *("audit/test_repository.py", "audit/test_silence.py", "audit/test_speed.py"),
     "test_demo.py",  # a leg runs the demo itself, once
@@ -152,7 +156,18 @@ def run_leg(leg: Leg, python: str, wheel: Path, work: Path) -> str:
     pins.write_text(
         "".join(f"{name}=={floor}\n" for name, floor in floors().items()) if leg.dependencies == "lowest" else ""
     )
-    run(*pip, "install", "-qq", "--constraint", pins, f"{wheel}[cli,migrate]", "--group", "test", "--group", "demo")
+    run(
+        *pip,
+        "install",
+        "-qq",
+        "--constraint",
+        pins,
+        f"{wheel}[cli,migrate,postgres]",
+        "--group",
+        "test",
+        "--group",
+        "demo",
+    )
     run(*pip, "check")
 
     away = work / str(leg)

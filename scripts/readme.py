@@ -1,4 +1,4 @@
-"""Writes the generated blocks of the README and of `docs/static.md` anew, or checks that they are what they would be.
+"""Writes the generated blocks of the README and of `docs/` anew, or checks that they are what they would be.
 
 Three kinds of fenced block in `README.md` are generated or used here; all others are left alone:
 
@@ -12,7 +12,7 @@ The directory's own path is cut from what commands print. Their exit codes are n
 In both documents, what stands between `<!-- mistakes: NAME -->` and `<!-- end -->` is what `python -m tests.mistakes` says of
 the type checkers.
 
-The table below `<!-- make bench -->` is measured, so it is only replaced on demand, by the one that `make bench` printed.
+The table below `<!-- make bench -->` in `docs/performance.md` is measured, so it is only replaced on demand, by the one that `make bench` printed.
 
     .venv/bin/python scripts/readme.py [--check | --table FILE]
 """
@@ -31,6 +31,7 @@ from typing import Final, NamedTuple
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 README: Final = ROOT / "README.md"
+PERFORMANCE: Final = ROOT / "docs" / "performance.md"
 STATIC: Final = ROOT / "docs" / "static.md"
 
 _FENCED: Final = re.compile(
@@ -121,7 +122,7 @@ def with_mistakes(text: str, blocks: dict[str, str]) -> str:
 
 
 def with_table(text: str, printed: str) -> str:
-    """Return the README with the table that is in what `make bench` printed.
+    """Return a document with the table that is in what `make bench` printed.
 
     Raises:
         ValueError: There is no table in it.
@@ -139,13 +140,13 @@ def main() -> int:
     either.add_argument("--check", action="store_true", help="change nothing; exit code 1 when it would change")
     either.add_argument("--table", type=Path, metavar="FILE", help="put in the table that `make bench` printed to FILE")
     options = parser.parse_args()
-    old = {path: path.read_text(encoding="utf-8") for path in (README, STATIC)}
+    old = {path: path.read_text(encoding="utf-8") for path in (README, STATIC, PERFORMANCE)}
     if options.table is None:
         blocks = mistakes()
         new = {path: with_mistakes(text, blocks) for path, text in old.items()}
         new[README] = renewed(new[README])
     else:
-        new = old | {README: with_table(old[README], options.table.read_text(encoding="utf-8"))}
+        new = old | {PERFORMANCE: with_table(old[PERFORMANCE], options.table.read_text(encoding="utf-8"))}
     changed = [path for path in old if new[path] != old[path]]
     for path in changed:
         name = path.relative_to(ROOT)

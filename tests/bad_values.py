@@ -164,15 +164,18 @@ class Parameter(NamedTuple):
 
 FREE_TEXT = {("Execution.phase", "detail")}
 """Texts that may be empty."""
-ANY_TEXT = {("Execution.time_out", "error"), ("Execution.cancel", "reason")}
+ANY_TEXT = {("Execution.time_out", "error"), ("Execution.cancel", "reason"), ("ExecutionTracker.cancel", "reason")}
 """Texts of which nothing is refused, since an end must be recordable: they are escaped and cut instead."""
 FUTURE_IDS = {("ExecutionTracker.subscribe", "execution_id")}
 """Ids of executions that need not be there yet."""
 REPORTED = {("verify", "path")}
 """Paths that may lead nowhere: what is wrong with the file is the answer, not an error."""
+FOUND = {("diagnose", "url")}
+"""Paths that must lead to a journal; none that is tried does."""
 RANGES = {
     ("ExecutionTracker.find", "limit"): (1, 1_000_000),
     ("ExecutionTracker.subscribe", "after"): (0, 2**63 - 1),
+    ("ExecutionTracker.workers", "departed"): (0, 1_000_000),
 }
 """The integers that each int parameter takes; a new one has to be added here. Those of `Limits` are 1 to 2**62."""
 
@@ -281,6 +284,8 @@ def _url(parameter: Parameter, value: object) -> Verdict:
     text = os.fspath(value)
     if not text or "\0" in text or not _is_unicode(text):
         return InvalidValueError
+    if (parameter.owner, parameter.name) in FOUND:
+        return JournalError
     if len(text) > 4_096 and (parameter.owner, parameter.name) not in REPORTED:
         return JournalError
     return ACCEPTED

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterable
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 
 import runstate
-from runstate import Finding, Phase
+from runstate import Cause, ExecutionState, Finding, JournalConflictError, Phase
+from runstate.journal import Fleet
+from runstate.journal.sqlite import SqliteJournal
+
+from .journal.entries import OTHER_WORKER, WORKER, life, lives, moved
 
 EVIDENCE = """'{"observer":"owner","beats":0}'"""
 DONE, FAILED, LIVE = 1, 2, 3
@@ -29,12 +33,40 @@ def small_journal(path: Path) -> Path:
         tracker.flush()
     forge(
         path,
+        "UPDATE workers SET gone_at_ns = NULL, gone_position = NULL",
         "INSERT INTO executions (number, execution_id, agent, thread_id, user_id, worker, created_at_ns, updated_at_ns,"
         " state, seq) VALUES (3, 'live', 'airline', 't-2', 'u-2', 1, 10, 20, 'running', 2)",
         "INSERT INTO entries (number, seq, at_ns, worker, target) VALUES (3, 1, 10, 1, 'pending')",
         "INSERT INTO entries (number, seq, at_ns, worker, source, target) VALUES (3, 2, 20, 1, 'pending', 'running')",
     )
     return path
+
+
+def fleet_journal(path: Path) -> Path:
+    """A closed, sound journal of four workers, as `populate_fleet` makes it."""
+    journal = SqliteJournal(path)
+    populate_fleet(journal)
+    journal.close()
+    return path
+
+
+def populate_fleet(journal: Fleet) -> None:
+    """Write what four workers do: 1 is fenced, 2 has buried for it, 3 is alive with something live, 4 without.
+
+    Of the executions x, late and asked worker 1 was the owner: x is still live, late was buried and has a rejected end, asked was
+    buried as cancelled on request. z is worker 3's, live and asked for.
+    """
+    for incarnation in (WORKER, OTHER_WORKER, "third", "fourth"):
+        journal.join(incarnation, 10.0)
+    running, dead, cancelled = ExecutionState.RUNNING, ExecutionState.DEAD, ExecutionState.CANCELLED
+    journal.append([*lives(["x", "late", "asked"], running), *life("z", running, incarnation="third")])
+    for execution_id in ("asked", "z"):
+        journal.request_cancel(execution_id, "a user")
+    journal.fence(WORKER, OTHER_WORKER, Cause.PROCESS_EXITED, "killed")
+    journal.append([moved("late", 3, running, dead, incarnation=OTHER_WORKER, cause=Cause.PROCESS_EXITED)])
+    journal.append([moved("asked", 3, running, cancelled, incarnation=OTHER_WORKER)])
+    with suppress(JournalConflictError):
+        journal.append([moved("late", 3, running, ExecutionState.COMPLETED)])
 
 
 def larger_journal(path: Path) -> bytes:

@@ -50,7 +50,7 @@ def _wrong_with(log: list[tuple[str, ...]]) -> Iterator[str]:
     for _, _, _, seq, source, target, phase, cause, evidence in log:
         if state is not None and state.is_terminal:
             yield f"entry {seq} comes after the end"
-        if phase is not None:
+        if phase is not None or target is None:  # a warning changes nothing either
             continue
         after = ExecutionState(target)
         if state is None:

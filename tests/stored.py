@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from enum import Enum
 from typing import Any
 
-from runstate import Cause, Created, Evidence, ExecutionRecord, ExecutionState, Phase, PhaseChange, Transition
+from runstate import Cause, Entry, Evidence, ExecutionRecord, ExecutionState, Phase, PhaseChange, Warned
 
 TEXTS = {"execution_id", "agent", "thread_id", "user_id", "incarnation", "observer"}
 COUNTS = {"seq", "at_ns", "created_at_ns", "updated_at_ns", "beats"}
@@ -32,7 +32,7 @@ MAYBE: dict[str, type] = {
 }
 
 
-def wrong_types(fact: ExecutionRecord | Created | Transition | PhaseChange | Evidence) -> Iterator[str]:
+def wrong_types(fact: ExecutionRecord | Entry | Evidence) -> Iterator[str]:
     """Yield the fields of a record or an entry that have another type than they should."""
     names = fact.__slots__ if isinstance(fact, ExecutionRecord) else fact._fields
     for name in names:
@@ -45,6 +45,8 @@ def wrong_types(fact: ExecutionRecord | Created | Transition | PhaseChange | Evi
             fits = type(value) is ExecutionState
         elif name == "phase" and isinstance(fact, PhaseChange):
             fits = type(value) is Phase
+        elif name == "cause" and isinstance(fact, Warned):
+            fits = type(value) is Cause
         else:
             fits = value is None or type(value) is MAYBE[name]
         if not fits:

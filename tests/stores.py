@@ -5,6 +5,7 @@ Another store joins every test by one more line in `STORES`.
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
@@ -12,7 +13,10 @@ from typing import Protocol
 from runstate import Limits
 from runstate.journal import Journal
 from runstate.journal.memory import MemoryJournal
+from runstate.journal.postgres import PostgresJournal
 from runstate.journal.sqlite import SqliteJournal
+
+from . import cluster
 
 
 class Store(Protocol):
@@ -53,4 +57,21 @@ class SqliteStore:
         return SqliteJournal(self.path, limits)
 
 
-STORES: dict[str, Callable[[Path], Store]] = {"memory": MemoryStore, "sqlite": SqliteStore}
+class PostgresStore:
+    """A database of its own on the tests' server, which goes with this object."""
+
+    name = "postgres"
+
+    def __init__(self, directory: Path) -> None:
+        server = cluster.server()
+        self.url = server.journal()
+        weakref.finalize(self, server.drop, self.url).atexit = False
+
+    def journal(self, limits: Limits | None = None) -> Journal:
+        """Connect to the database."""
+        return PostgresJournal(self.url, limits)
+
+
+EMBEDDED = ("memory", "sqlite")
+"""The stores that need no server."""
+STORES: dict[str, Callable[[Path], Store]] = {"memory": MemoryStore, "sqlite": SqliteStore, "postgres": PostgresStore}

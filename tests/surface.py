@@ -27,19 +27,25 @@ HANDED_OUT: tuple[type, ...] = (
 )
 """Classes that only runstate constructs: their public methods are checked."""
 FACTS: tuple[type, ...] = (
+    runstate.CancelRequest,
     runstate.Cancelled,
     runstate.Completed,
     runstate.Created,
+    runstate.Diagnosis,
     runstate.Died,
     runstate.Event,
     runstate.Evidence,
     runstate.ExecutionRecord,
     runstate.Failed,
+    runstate.Fence,
     runstate.Finding,
     runstate.PhaseChange,
+    runstate.RejectedMove,
     runstate.Statistics,
     runstate.TimedOut,
     runstate.Transition,
+    runstate.Warned,
+    runstate.Worker,
 )
 """Values that runstate hands out, or that are checked where they are handed in (`Evidence`); they decide nothing."""
 PROTOCOLS: tuple[type, ...] = (runstate.Clock,)

@@ -20,43 +20,67 @@ SOURCE = Path(__file__).resolve().parent.parent / "core" / "runstate"
 
 LAYERS = """
     _states _version _clock _deadlines _ids _wake
-    _errors
-    _json _checks
+    _errors _presence _turns _async
+    _json _checks _peek _doctor._holders _loops
     _records
-    _outcomes _codec _buffer _live _lifecycle journal journal._sql _verify._finding
-    _reports journal._rows
-    journal.memory journal.sqlite _decider _verify._log
-    journal._writer _verify._file _watch _execution _events
-    _verify _scope _reading
-    _agents
+    _fleet
+    _outcomes _codec _buffer _live _lifecycle journal journal._rules _verify._finding _doctor._diagnosis
+    journal._log _registry journal._sql_entries
+    _reports _burial _verify._log _doctor._fleet _fleet_codec journal._rows journal._sql_fleet journal._postgres_rules journal._postgres_connection
+    journal._sql journal._postgres_sql journal._postgres_schema journal._postgres_fleet_schema
+    journal._sqlite_file journal._postgres_bell journal._migrations journal._postgres_fleet_sql
+    journal._sqlite_vigil journal._postgres_session
+    journal._sqlite_fleet journal._postgres_vigil
+    journal._postgres_fleet
+    journal.memory journal.sqlite journal.postgres _decider _verify._fleet
+    journal._writer _verify._file _verify._server _doctor._file _doctor._server _verdicts _execution _events
+    _durable
+    _verify _doctor _watch _scope _reading _liveness
+    _agents _member
+    _remote
     _tracker
     _open
     runstate
 """
 """The core, lowest first: a module may import from the lines above its own, and not from its own line."""
 
-ADAPTERS = {"_codebase", "audit", "cli", "legacy", "migrate", "mypy_plugin"}
+ADAPTERS = {"_codebase", "audit", "cli", "legacy", "migrate", "mypy_plugin", "testing"}
 """What stands on the public names, each a module or a package, and stays behind its own extra."""
 
 STANDS_ON = {"audit": {"_codebase"}, "migrate": {"_codebase"}, "cli": {"_codebase", "audit", "migrate"}}
 """The adapters that another adapter may import, from their packages and nothing underneath."""
+
+JOURNALS = {"testing": {"journal", "journal.memory", "journal.postgres", "journal.sqlite"}}
+"""The adapters that make journals themselves: `testing` has trackers on an injected clock, and journals that are listened to."""
 
 ENTRY = "__main__"
 """`python -m runstate`: hands over to one adapter."""
 
 OUTSIDE = {
     "beartype": {"_checks"},
-    "pydantic_core": {"_codec", "_json", "legacy"},
+    "pydantic_core": {"_codec", "_fleet_codec", "_json", "legacy"},
     "pydantic": {"cli", "legacy"},
-    "sqlite3": {"journal.sqlite", "_verify._file"},
+    "sqlite3": {"journal.sqlite", "journal._sqlite_file", "journal._sqlite_fleet", "_verify._file", "_doctor._file"},
+    "psycopg": {
+        *("journal.postgres", "journal._postgres_bell", "journal._postgres_connection", "journal._migrations"),
+        *(
+            "journal._postgres_fleet",
+            "journal._postgres_session",
+            "journal._postgres_vigil",
+            "_verify._server",
+            "_doctor._server",
+        ),
+    },
+    "stamina": {"journal._postgres_bell", "journal._postgres_connection", "journal._postgres_vigil"},
     "cyclopts": {"cli"},
     "rich": {"cli"},
     "libcst": {"migrate"},
+    "trio": {"_async", "testing"},
     "mypy": {"mypy_plugin"},
 }
 """What is not ours, or is heavy, and the only modules or adapters that may import it."""
 
-ASYNCHRONOUS = {"journal._writer", "_events", "_scope", "_agents", "_reading", "_tracker"}
+ASYNCHRONOUS = {"_async", "_durable", "_events", "_scope", "_agents", "_reading", "_tracker"}
 """The only modules of the core that may contain `async def`: what they do may block."""
 
 UNSUITED_TO_DECIDING = {"asyncio", "logging", "multiprocessing", "selectors", "sqlite3", "subprocess"}
@@ -250,7 +274,7 @@ def test_adapters_import_public_names_only(module: str) -> None:
     adapter = module.partition(".")[0]
     foreign = {name for name in names if our_module(name) is not None and our_module(name) != "runstate"}
     others = {name for name in foreign if name.split(".")[1] != adapter}
-    assert {our_module(name) for name in others} <= STANDS_ON.get(adapter, set())
+    assert {our_module(name) for name in others} <= STANDS_ON.get(adapter, set()) | JOURNALS.get(adapter, set())
     from_runstate = {name.removeprefix("runstate.") for name in names - {"runstate"} if our_module(name) == "runstate"}
     assert from_runstate <= PUBLIC
 

@@ -21,7 +21,7 @@ from .bad_input import Target, Trial, targets
 from .bad_values import UNPRINTABLE, VALUES, Parameter, UnprintableError, verdict
 from .clock import FakeClock
 from .moves import bring_to, create
-from .stores import STORES, Store
+from .stores import EMBEDDED, Store
 from .surface import CONSTRUCTED, FACTS, HANDED_OUT, PROTOCOLS, public_callables, public_classes
 
 TARGETS = list(targets())
@@ -46,7 +46,7 @@ def test_every_public_class_is_looked_at() -> None:
 def test_there_are_enough_cases() -> None:
     """At least 400 cases are generated, on each store, and they reach every public callable that takes an argument."""
     assert len(TARGETS) * len(VALUES) >= 400
-    assert len(STORES) >= 2
+    assert len(EMBEDDED) >= 2
     reached = {target.parameter.owner for target in TARGETS}
     assert {
         "open",
@@ -83,7 +83,7 @@ def test_what_cannot_be_shown_is_refused_all_the_same(trial: Trial, target: Targ
     assert list(trial.wrongs(target, UNPRINTABLE, or_raises=(UnprintableError, RecursionError))) == []
 
 
-@pytest.mark.parametrize("name", sorted(STORES))
+@pytest.mark.parametrize("name", EMBEDDED)
 def test_without_beartype_no_wrong_type_is_ever_stored(name: str, tmp_path: Path) -> None:
     """Under `python -O` the same cases raise our own errors or are harmless, and every stored field has its type."""
     run = subprocess.run(

@@ -255,7 +255,7 @@ def files(tmp_path: Path) -> dict[str, str]:
             ("other", "no runstate journal"), ("directory", "no regular file")]),
         (("show", "nobody", "{missing}"), 4, "does not exist"),
         (("ls", "-j", "memory:"), 2, "memory:"),
-        (("ls", "postgresql://host/db"), 2, "no other store is known here"),
+        (("ls", "mysql://host/db"), 2, "no other store is known here"),
         (("verify", "memory:"), 2, "memory:"),
         (("ls", "--state", "sleeping", "{sound}"), 2, "sleeping"),
         (("ls", "--limit", "0", "{sound}"), 2, "limit must be between"),

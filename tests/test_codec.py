@@ -22,6 +22,7 @@ from runstate import (
     PhaseChange,
     RecordDecodeError,
     Transition,
+    Warned,
 )
 from runstate._codec import (
     decode_created,
@@ -30,6 +31,7 @@ from runstate._codec import (
     decode_record,
     decode_record_json,
     decode_transition,
+    decode_warned,
     encode_event,
     encode_evidence,
     encode_record,
@@ -291,6 +293,11 @@ ENTRIES: dict[str, tuple[Any, dict[str, object], object]] = {
         {**PLACE, "phase": "tool_execution", "detail": "get_user"},
         PhaseChange("x", 2, 7, Phase.TOOL_EXECUTION, "get_user", "w"),
     ),
+    "warned": (
+        decode_warned,
+        {**PLACE, "cause": "loop_blocked", "detail": "time.sleep(60)"},
+        Warned("x", 2, 7, Cause.LOOP_BLOCKED, "time.sleep(60)", "w"),
+    ),
 }
 
 
@@ -311,6 +318,19 @@ def test_a_row_of_a_log_is_an_entry(kind: str) -> None:
             decode({**row, name: None})
     with pytest.raises(RecordDecodeError):
         decode({**row, "colour": "red"})
+
+
+@pytest.mark.parametrize("cause", Cause)
+def test_a_warning_is_of_a_verdict(cause: Cause) -> None:
+    """A row of a warning is decoded with each cause of DEAD, and refused with any other, or none."""
+    row: dict[str, object] = {**PLACE, "cause": cause.value, "detail": None}
+    if cause in CAUSES[ExecutionState.DEAD]:
+        assert decode_warned(row).cause is cause
+    else:
+        with pytest.raises(RecordDecodeError, match="at cause"):
+            decode_warned(row)
+    with pytest.raises(RecordDecodeError, match="at cause"):
+        decode_warned({**row, "cause": None})
 
 
 @pytest.mark.parametrize("kind", ENTRIES)

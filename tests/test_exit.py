@@ -95,8 +95,8 @@ def test_several_forgotten_trackers(tmp_path: Path, options: tuple[str, ...]) ->
     done = run(
         tmp_path,
         """
-        import runstate.journal.sqlite
-        runstate.journal.sqlite.BUSY_TIMEOUT = 0.1
+        import runstate.journal._sqlite_file
+        runstate.journal._sqlite_file.BUSY_TIMEOUT = 0.1
         trackers = [runstate.open(os.path.join(path, f"{number}.db")) for number in range(4)]
         for tracker in trackers:
             tracker.create(**WHO).run()

@@ -25,11 +25,13 @@ from .surface import public_callables, public_classes
 NAMES = [
     "AsyncAgent",
     "CAUSES",
+    "CancelRequest",
     "Cancelled",
     "Cause",
     "Clock",
     "Completed",
     "Created",
+    "Diagnosis",
     "Died",
     "Entry",
     "Event",
@@ -41,6 +43,7 @@ NAMES = [
     "ExecutionTimeoutError",
     "ExecutionTracker",
     "Failed",
+    "Fence",
     "FencedError",
     "Finding",
     "InvalidTransitionError",
@@ -63,8 +66,10 @@ NAMES = [
     "Phase",
     "PhaseChange",
     "RecordDecodeError",
+    "RejectedMove",
     "ResultTooLargeError",
     "RunstateError",
+    "Severity",
     "StateTypeError",
     "Statistics",
     "Subscription",
@@ -76,8 +81,12 @@ NAMES = [
     "Transition",
     "UnknownExecutionError",
     "WaitTimeoutError",
+    "Warned",
+    "Worker",
+    "WorkerState",
     "__version__",
     "current",
+    "diagnose",
     "open",
     "verify",
 ]
@@ -303,8 +312,8 @@ def test_importing_brings_nothing_heavy() -> None:
 def test_nothing_of_an_adapter_is_imported() -> None:
     """A tracker in memory loads no adapter and no other store, and of other people's code only what it needs."""
     loaded = modules_after("import runstate; runstate.open('memory:').close()")
-    assert {name for name in loaded if re.match(r"runstate\.(cli|journal\.sqlite|_verify)\b", name)} == set()
+    assert {name for name in loaded if re.match(r"runstate\.(cli|journal\.(sqlite|postgres)|_verify)\b", name)} == set()
     foreign = {name.partition(".")[0] for name in loaded} - sys.stdlib_module_names
-    assert foreign & {"cyclopts", "rich", "pydantic"} == set()
+    assert foreign & {"cyclopts", "rich", "pydantic", "psycopg", "stamina"} == set()
     assert {"runstate", "beartype"} <= foreign
     assert "sqlite3" not in loaded

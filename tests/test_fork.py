@@ -201,8 +201,8 @@ def test_forks_under_load(tmp_path: Path) -> None:
     parents, children = run(
         tmp_path / "runs.db",
         """
-        import runstate.journal.sqlite
-        runstate.journal.sqlite.BUSY_TIMEOUT = 50.0  # SQLite's waiting is not fair, and the parent writes without a pause
+        import runstate.journal._sqlite_file
+        runstate.journal._sqlite_file.BUSY_TIMEOUT = 50.0  # SQLite's waiting is not fair, and the parent writes without a pause
         with runstate.open(path) as tracker:
             done, stop = [], threading.Event()
             def write():

@@ -353,6 +353,12 @@ class SqliteMachine(Machine):
     store_name = "sqlite"
 
 
+class PostgresMachine(Machine):
+    """On a database."""
+
+    store_name = "postgres"
+
+
 QUIET = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much]
 
 TestMemoryModel = MemoryMachine.TestCase
@@ -364,6 +370,12 @@ TestMemoryModel.settings = settings(
 TestSqliteModel = SqliteMachine.TestCase
 TestSqliteModel.__doc__ = "On an SQLite file, model, tracker and journal agree after every step."
 TestSqliteModel.settings = settings(max_examples=60, stateful_step_count=50, deadline=None, suppress_health_check=QUIET)
+
+TestPostgresModel = PostgresMachine.TestCase
+TestPostgresModel.__doc__ = "In a PostgreSQL database, model, tracker and journal agree after every step."
+TestPostgresModel.settings = settings(
+    max_examples=15, stateful_step_count=50, deadline=None, suppress_health_check=QUIET
+)
 
 
 def test_every_store_has_a_machine() -> None:

@@ -231,7 +231,7 @@ def test_paths_are_taken_as_open_takes_them(journal: Path, monkeypatch: pytest.M
     ] * 5
 
 
-@pytest.mark.parametrize("path", ["", "a\0b", "memory:", "postgresql://host/db", "\ud800"])
+@pytest.mark.parametrize("path", ["", "a\0b", "memory:", "mysql://host/db", "\ud800"])
 def test_what_names_no_file_is_refused(path: str) -> None:
     """A path that cannot be one is the caller's mistake, not a finding."""
     with pytest.raises(InvalidValueError, match="path"):

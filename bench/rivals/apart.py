@@ -14,9 +14,9 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 
 
-def _serve(orders: Connection, module: str, function: str, folder: Path) -> None:
+def _serve(orders: Connection, module: str, function: str, place: Path | str) -> None:
     opened = getattr(importlib.import_module(module), function)
-    with opened(folder) as batch:
+    with opened(place) as batch:
         orders.send(0.0)
         while count := orders.recv():
             begin = time.perf_counter_ns()
@@ -25,11 +25,11 @@ def _serve(orders: Connection, module: str, function: str, folder: Path) -> None
 
 
 @contextmanager
-def apart(module: str, function: str, folder: Path) -> Iterator[Callable[[int], float]]:
-    """Open *function* of *module* in a new process; yields `batch(count)`, which returns the seconds that it took there."""
+def apart(module: str, function: str, place: Path | str) -> Iterator[Callable[[int], float]]:
+    """Open *function* of *module* on a folder or URL in a new process; yields `batch(count)`, which returns the seconds that it took there."""
     start = multiprocessing.get_context("spawn")
     here, there = start.Pipe()
-    process = start.Process(target=_serve, args=(there, module, function, folder), daemon=True)
+    process = start.Process(target=_serve, args=(there, module, function, place), daemon=True)
     process.start()
     there.close()
 

@@ -65,16 +65,28 @@ async def _task(tracker: ExecutionTracker, count: int) -> None:
         await asyncio.sleep(0)
 
 
+async def moves(tracker: ExecutionTracker, count: int) -> None:
+    """64 tasks on one event loop, each of which moves one execution after the other, until all of it is durable."""
+    await asyncio.gather(*(_task(tracker, count // TASKS) for _ in range(TASKS)))
+    await tracker.aflush()
+
+
+async def durable_tasks(tracker: ExecutionTracker, tasks: int, count: int) -> None:
+    """Tasks on one event loop, each of which goes through one durable block after the other."""
+
+    async def task() -> None:
+        for _ in range(count // tasks):
+            async with tracker.execution(agent="airline", thread_id="t-1", user_id="u-1", timeout=25.0) as run:
+                run.complete(RESULT)
+
+    await asyncio.gather(*(task() for _ in range(tasks)))
+
+
 @contextmanager
 def sustained_moves(folder: Path) -> Iterator[Callable[[int], None]]:
-    """64 tasks on one event loop, each of which moves one execution after the other, until all of it is durable."""
+    """Many moves, one batch after the other."""
     with runstate.open(folder / "runstate.db") as tracker, asyncio.Runner() as runner:
-
-        async def run(count: int) -> None:
-            await asyncio.gather(*(_task(tracker, count // TASKS) for _ in range(TASKS)))
-            await tracker.aflush()
-
-        yield lambda count: runner.run(run(count))
+        yield lambda count: runner.run(moves(tracker, count))
 
 
 class _Handle:

@@ -32,6 +32,11 @@ from ._errors import SubscriptionLaggedError as SubscriptionLaggedError
 from ._errors import TrackerClosedError as TrackerClosedError
 from ._errors import UnknownExecutionError as UnknownExecutionError
 from ._errors import WaitTimeoutError as WaitTimeoutError
+from ._fleet import CancelRequest as CancelRequest
+from ._fleet import Fence as Fence
+from ._fleet import RejectedMove as RejectedMove
+from ._fleet import Worker as Worker
+from ._fleet import WorkerState as WorkerState
 from ._json import Json as Json
 from ._outcomes import Cancelled as Cancelled
 from ._outcomes import Completed as Completed
@@ -48,6 +53,7 @@ from ._records import Limits as Limits
 from ._records import PhaseChange as PhaseChange
 from ._records import Statistics as Statistics
 from ._records import Transition as Transition
+from ._records import Warned as Warned
 from ._states import CAUSES as CAUSES
 from ._states import TRANSITIONS as TRANSITIONS
 from ._states import Cause as Cause
@@ -59,6 +65,9 @@ from ._version import __version__ as __version__
 if TYPE_CHECKING:
     from ._agents import AsyncAgent as AsyncAgent
     from ._agents import SyncAgent as SyncAgent
+    from ._doctor import Diagnosis as Diagnosis
+    from ._doctor import Severity as Severity
+    from ._doctor import diagnose as diagnose
     from ._events import Subscription as Subscription
     from ._execution import Execution as Execution
     from ._open import open as open
@@ -72,6 +81,7 @@ else:
 
     _HOMES = {
         "_agents": ("AsyncAgent", "SyncAgent"),
+        "_doctor": ("Diagnosis", "Severity", "diagnose"),
         "_events": ("Subscription",),
         "_execution": ("Execution",),
         "_open": ("open",),
@@ -95,11 +105,13 @@ __all__ = [
     "CAUSES",
     "TRANSITIONS",
     "AsyncAgent",
+    "CancelRequest",
     "Cancelled",
     "Cause",
     "Clock",
     "Completed",
     "Created",
+    "Diagnosis",
     "Died",
     "Entry",
     "Event",
@@ -111,6 +123,7 @@ __all__ = [
     "ExecutionTimeoutError",
     "ExecutionTracker",
     "Failed",
+    "Fence",
     "FencedError",
     "Finding",
     "InvalidTransitionError",
@@ -133,8 +146,10 @@ __all__ = [
     "Phase",
     "PhaseChange",
     "RecordDecodeError",
+    "RejectedMove",
     "ResultTooLargeError",
     "RunstateError",
+    "Severity",
     "StateTypeError",
     "Statistics",
     "Subscription",
@@ -145,8 +160,12 @@ __all__ = [
     "Transition",
     "UnknownExecutionError",
     "WaitTimeoutError",
+    "Warned",
+    "Worker",
+    "WorkerState",
     "__version__",
     "current",
+    "diagnose",
     "open",
     "verify",
 ]

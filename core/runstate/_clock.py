@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 
@@ -24,3 +25,14 @@ class SystemClock:
 
     monotonic_ns = staticmethod(time.monotonic_ns)
     time_ns = staticmethod(time.time_ns)
+
+
+def boot_id() -> str:
+    """What tells this boot of the machine, from which its monotonic clock counts, from every other; empty where nothing does.
+
+    Containers share the boot of their machine, and its monotonic clock.
+    """
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+    except OSError:
+        return ""

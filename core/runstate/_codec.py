@@ -7,7 +7,7 @@ never a default. Enums are members inside and their values outside; they are con
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from enum import Enum
 from typing import Any, Final, TypeVar, cast
 
@@ -16,7 +16,7 @@ from pydantic_core import core_schema as cs
 
 from ._errors import InvalidValueError, RecordDecodeError, wrong_type
 from ._json import decode_json
-from ._records import Created, Entry, Event, Evidence, ExecutionRecord, PhaseChange, Transition
+from ._records import Created, Entry, Event, Evidence, ExecutionRecord, PhaseChange, Transition, Warned
 from ._states import CAUSES, Cause, ExecutionState, Phase
 
 E = TypeVar("E", bound=Enum)
@@ -72,6 +72,7 @@ _CREATED: Final = {
 _MOVE: Final = {**_PLACE, "source": _STATE, "target": _STATE}
 _MOVE_DETAILS: Final = {"cause": _CAUSE, "error": _MAYBE_TEXT}
 _PHASE_CHANGE: Final = {**_PLACE, "phase": _PHASE, "detail": _MAYBE_TEXT}
+_WARNED: Final = {**_PLACE, "cause": _member(Cause), "detail": _MAYBE_TEXT}
 _RECORD: Final = {
     "execution_id": _NAME,
     "agent": _NAME,
@@ -106,6 +107,7 @@ _move_row: Final = SchemaValidator(
     _fields(_MOVE, {**_MOVE_DETAILS, "evidence_json": _MAYBE_TEXT, "result_json": _MAYBE_TEXT})
 )
 _phase_row: Final = SchemaValidator(_fields(_PHASE_CHANGE, {}))
+_warned_row: Final = SchemaValidator(_fields(_WARNED, {}))
 
 
 def _validate(validator: SchemaValidator, data: Mapping[str, object]) -> dict[str, Any]:
@@ -238,10 +240,23 @@ def decode_phase_change(row: Mapping[str, object]) -> PhaseChange:
     return PhaseChange(**_validate(_phase_row, row))
 
 
+def decode_warned(row: Mapping[str, object]) -> Warned:
+    """Decode a row of a journal. Raises `RecordDecodeError` when it is not valid."""
+    warned = Warned(**_validate(_warned_row, row))
+    if warned.cause not in CAUSES[ExecutionState.DEAD]:
+        raise RecordDecodeError("cause", _cause_of(ExecutionState.DEAD), warned.cause.value)
+    return warned
+
+
 def encode_event(event: Event) -> bytes:
-    """Encode an event as one JSON object; `kind` tells created, transition and phase apart."""
+    """Encode an event as one JSON object; `kind` tells created, transition, phase and warned apart."""
     return to_json({"position": event.position, **describe_entry(event.entry), "agent": event.agent,
                     "thread_id": event.thread_id, "user_id": event.user_id})  # fmt: skip
+
+
+def encode_rows(rows: Sequence[Mapping[str, object]]) -> str:
+    """Encode rows of plain values as one JSON text, for a database that takes many at once."""
+    return to_json(rows).decode()
 
 
 def describe_entry(entry: Entry) -> dict[str, object]:
@@ -259,7 +274,12 @@ def describe_entry(entry: Entry) -> dict[str, object]:
     return fields
 
 
-_KINDS: Final[dict[type, str]] = {Created: "created", Transition: "transition", PhaseChange: "phase"}
+_KINDS: Final[dict[type[Entry], str]] = {
+    Created: "created",
+    Transition: "transition",
+    PhaseChange: "phase",
+    Warned: "warned",
+}
 
 
 def _decode_encoded(fields: dict[str, Any], *names: str) -> None:
@@ -271,13 +291,16 @@ def _decode_encoded(fields: dict[str, Any], *names: str) -> None:
         fields["evidence"] = decode_evidence(evidence)
 
 
+def _cause_of(state: ExecutionState) -> str:
+    return f"a cause of {state.value} ({', '.join(sorted(cause.value for cause in CAUSES[state]))})"
+
+
 def _check_end(record: ExecutionRecord) -> ExecutionRecord:
     """Check that an end and its facts go together: both are there, or neither is."""
     state, cause = record.state, record.cause
     if record.is_terminal:
         if cause not in CAUSES[state]:
-            accepted = ", ".join(sorted(one.value for one in CAUSES[state]))
-            raise RecordDecodeError("cause", f"a cause of {state.value} ({accepted})", cause and cause.value)
+            raise RecordDecodeError("cause", _cause_of(state), cause and cause.value)
         if record.evidence is None:
             raise RecordDecodeError("evidence", f"evidence, as the state is {state.value}", None)
     else:

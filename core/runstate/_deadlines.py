@@ -37,14 +37,16 @@ T = TypeVar("T", bound=Limited)
 class Deadlines(Generic[T]):
     """Items in the order in which their limits pass. `add` is safe from any thread; `due` is for one thread at a time."""
 
-    __slots__ = ("_heap", "_order", "alarm", "inbox", "left", "next_ns")
+    __slots__ = ("_heap", "_order", "alarm", "idle", "inbox", "left", "next_ns")
 
     def __init__(self) -> None:
         self.inbox: deque[T] = deque()
         self.next_ns: int = NEVER
         """When to look next."""
         self.alarm: Callable[[], None] = lambda: None
-        """Called when `next_ns` has come closer."""
+        """Called when `next_ns` has come closer, or nobody is to be idle any more."""
+        self.idle: bool = False
+        """Whether who enforces the limits sleeps until the next one, and looks at nothing in between."""
         self.left: int = 0
         """Items that have closed. Approximate: a lost count only delays the next pass."""
         self._heap: list[tuple[int, int, T]] = []
@@ -63,12 +65,22 @@ class Deadlines(Generic[T]):
             self.next_ns = 0
             self.alarm()
 
+    def rouse(self) -> None:
+        """Have what is live looked at from time to time from now on."""
+        self.idle = False
+        self.alarm()
+
     def clear(self) -> None:
         """Forget everything, in a forked child whose executions are the parent's."""
         self.inbox.clear()
         self._heap.clear()
         self.left = 0
         self.next_ns = NEVER
+
+    def postpone(self, item: T, when_ns: int) -> None:
+        """Have *item*, which `due` has yielded, looked at again at *when_ns*. For the thread that sweeps."""
+        heapq.heappush(self._heap, (when_ns, next(self._order), item))
+        self.next_ns = min(self.next_ns, when_ns)
 
     def due(self, now_ns: int) -> Iterator[T]:
         """Remove and yield what has come due by *now_ns*; afterwards `next_ns` is the next time to look."""

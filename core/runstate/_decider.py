@@ -8,33 +8,32 @@ The order inside a move, under the execution's own lock, is what the rest relies
 3. *Commit and hand on.* State and seq are set, then the entry is appended. The append comes last because it cannot fail
    and because CPython delivers signals only around calls: a Ctrl-C finds either neither done or both.
 
-Live executions are here and nowhere else; an execution that ends leaves, and is read from the journal from then on.
 A terminal state absorbs, so whoever comes first wins and everybody else is told who did.
 """
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable
-from typing import Final, NamedTuple, NoReturn
+from collections.abc import Callable
+from typing import Final, NoReturn
 
 from ._buffer import SMALL, Buffer
+from ._checks import error_text
 from ._clock import Clock
 from ._deadlines import Deadlines
 from ._errors import (
-    ExecutionTimeoutError,
-    FencedError,
     InvalidTransitionError,
     InvalidValueError,
     JournalFullError,
-    NotOwnerError,
     RunstateError,
     TrackerClosedError,
     wrong_type,
 )
 from ._ids import new_execution_id
 from ._live import Live
-from ._records import Created, Evidence, Limits, PhaseChange, Transition
+from ._loops import Loops
+from ._records import Created, Evidence, Limits, PhaseChange, Transition, Warned
+from ._registry import Registry
 from ._states import CAUSES, INITIAL, TRANSITIONS, Cause, ExecutionState, Phase
 
 OWNER: Final = "owner"
@@ -52,42 +51,21 @@ _new: Final = tuple.__new__  # pyright: ignore[reportUnknownVariableType, report
 _new_lock: Final = threading.Lock
 
 
-class Counts(NamedTuple):
-    """How many executions were created, live and have ended, by end, and how many calls were refused."""
-
-    created: int
-    live: int
-    ended: dict[tuple[ExecutionState, Cause], int]
-    refused: int
-
-
-class Decider:
+class Decider(Registry):
     """The live executions of one tracker, and every decision about them."""
 
     def __init__(
         self, buffer: Buffer, deadlines: Deadlines[Live], clock: Clock, limits: Limits, incarnation: str
     ) -> None:
-        self.incarnation: str = incarnation
-        self.live: dict[str, Live] = {}
+        super().__init__(deadlines, incarnation)
         self.monotonic_ns: Callable[[], int] = clock.monotonic_ns
         self._time_ns = clock.time_ns
         self._buffer = buffer
-        self._deadlines = deadlines
         self.limits: Limits = limits
-        self._closing = False
-        self._counts_lock = threading.Lock()
-        self._refused: int = 0
-        self._lost: int = 0
-        self._ended: dict[tuple[ExecutionState, Cause], int] = {
-            (state, cause): 0 for state, causes in CAUSES.items() for cause in causes
-        }
-
-    def counts(self) -> Counts:
-        """Count what has happened, all at one moment."""
-        with self._counts_lock:
-            ended = {end: count for end, count in self._ended.items() if count}
-            live = len(self.live)
-            return Counts(sum(ended.values()) + self._lost + live, live, ended, self._refused)
+        self.loops: Loops | None = None
+        """The event loops that executions run in, where somebody asks them whether they turn."""
+        self.unwarned: int = 0
+        """Warnings for which there was no room. Approximate."""
 
     def create(
         self,
@@ -138,9 +116,9 @@ class Decider:
         live.offset_ns = at_ns - now_ns
         live.state = INITIAL
         live.seq = 1
-        live.phase = live.end = live.lost = live.watchers = None
+        live.phase = live.end = live.loop = live.lost = live.watchers = None
         live.beat_ns = now_ns
-        live.beats = 0
+        live.beats = live.warnings = 0
         live.closed = False
         live.lock = _new_lock()
         with self._counts_lock:
@@ -191,8 +169,14 @@ class Decider:
             live.beat_ns = now_ns
             live.state = target
             buffer.entries.append(entry)
-        if source is _PENDING and (limit := live.created.heartbeat_timeout) is not None:
-            self._deadlines.add(live, now_ns + limit * 1e9)
+        if source is _PENDING:
+            limit, loops = live.created.heartbeat_timeout, self.loops
+            if loops is not None:
+                live.loop = loops.current()
+                if self._deadlines.idle and (live.loop is not None or limit is not None):
+                    self._deadlines.rouse()
+            if limit is not None:
+                self._deadlines.add(live, now_ns + limit * 1e9)
         if buffer.idle:
             buffer.wake.set()
         return entry
@@ -304,81 +288,33 @@ class Decider:
         if buffer.idle:
             buffer.wake.set()
 
-    def watch(self, live: Live, callback: Callable[[], None]) -> None:
-        """Call *callback*, which must neither block nor raise, once when the execution ends or is lost; now if it has."""
+    def warn(self, live: Live, cause: Cause, detail: str | None) -> Warned | None:
+        """Record that a verdict threatens. No sign of life, and nothing may be lost over it: without room it is only counted.
+
+        Args:
+            live: The execution.
+            cause: The cause that the verdict would have.
+            detail: What was seen, such as the blocking stack; cut to `Limits.error_bytes`.
+
+        Returns:
+            The entry; None if it has ended, has used up its entries, or the buffer is full or closed.
+        """
+        buffer = self._buffer
+        said = None if detail is None else error_text("detail", detail, self.limits.error_bytes)
         with live.lock:
-            if not live.closed:
-                if live.watchers is None:
-                    live.watchers = []
-                live.watchers.append(callback)
-                return
-        callback()
-
-    def unwatch(self, live: Live, callback: Callable[[], None]) -> None:
-        """Take a callback back; nothing happens if it has been called."""
-        with live.lock:
-            if live.watchers is not None and callback in live.watchers:
-                live.watchers.remove(callback)
-
-    def late(self, live: Live) -> RunstateError:
-        """Count, and build the error for, a call on an execution that can no longer change."""
-        end = live.end
-        if live.lost is not None or end is None:
-            return self._refuse(live.lost or NotOwnerError(live.execution_id, "another process"))
-        error = ExecutionTimeoutError if end.target is ExecutionState.TIMEOUT else FencedError
-        observer = end.evidence.observer if end.evidence is not None else "unknown"
-        return self._refuse(error(live.execution_id, end.target, end.cause, observer, end.at_ns))
-
-    def lose(self, execution_ids: Iterable[str], error: RunstateError) -> None:
-        """Give up executions that another writer has taken: every later call on them raises *error*."""
-        for execution_id in execution_ids:
-            live = self.live.get(execution_id)
-            if live is not None:
-                with live.lock:
-                    live.lost = error
-                    live.closed = True
-                self._forget(live)
-                with self._counts_lock:
-                    self._lost += 1
-                self._notify(live)
-
-    def close(self) -> None:
-        """Let nothing begin any more; what is live may still end."""
-        with self._counts_lock:
-            self._closing = True
-
-    def abandon(self, incarnation: str) -> None:
-        """Start afresh in a forked child: the executions stay the parent's. Locks are replaced, as others held them."""
-        abandoned, self.live = self.live, {}
-        for live in abandoned.values():
-            live.lock = _new_lock()
-            live.lost = NotOwnerError(live.execution_id, self.incarnation)
-            live.closed = True
-        self._counts_lock = threading.Lock()
-        self.incarnation = incarnation
-        self._closing = False
-        self._refused = self._lost = 0
-        self._ended = dict.fromkeys(self._ended, 0)
-
-    def _forget(self, live: Live) -> None:
-        with self._counts_lock:
-            self.live.pop(live.execution_id, None)
-        self._deadlines.left += 1
-
-    def _notify(self, live: Live) -> None:
-        with live.lock:
-            watchers, live.watchers = live.watchers, None
-        for callback in watchers or ():
-            callback()
-
-    def count_refusal(self) -> None:
-        """Count a refused call."""
-        with self._counts_lock:
-            self._refused += 1
-
-    def _refuse(self, error: RunstateError) -> RunstateError:
-        self.count_refusal()
-        return error
+            seq = live.seq + 1
+            if live.closed or len(buffer.entries) >= buffer.capacity or seq > self.limits.entries:
+                self.unwarned += 1
+                return None
+            at_ns = self.monotonic_ns() + live.offset_ns
+            entry = Warned(live.execution_id, seq, at_ns, cause, said, self.incarnation)
+            live.seq = seq
+            live.updated_at_ns = at_ns
+            live.warnings += 1
+            buffer.entries.append(entry)
+        if buffer.idle:
+            buffer.wake.set()
+        return entry
 
     def _refuse_move(self, live: Live, known: ExecutionState | None, target: ExecutionState) -> NoReturn:
         if target.__class__ is not ExecutionState:

@@ -314,7 +314,10 @@ class JournalConflictError(JournalError):
 
     def __init__(self, execution_ids: Iterable[str], reason: str) -> None:
         self.execution_ids: tuple[str, ...] = tuple(dict.fromkeys(execution_ids))
-        super().__init__(f"entries of {', '.join(self.execution_ids)} were refused by the journal: {reason}")
+        named = ", ".join(self.execution_ids[:10])
+        if len(self.execution_ids) > 10:
+            named += f" and {len(self.execution_ids) - 10} more executions"
+        super().__init__(f"entries of {named} were refused by the journal: {reason}")
 
 
 class JournalFullError(JournalError):
@@ -338,9 +341,8 @@ class JournalVersionError(JournalError):
     """
 
     def __init__(self, where: str, found: int, supported: int) -> None:
-        super().__init__(
-            f"{where} has schema version {found}, this runstate supports {supported}; upgrade runstate to open it"
-        )
+        advice = "upgrade runstate to open it" if found > supported else "open it once for writing, which upgrades it"
+        super().__init__(f"{where} has schema version {found}, this runstate supports {supported}; {advice}")
         self.found = found
         self.supported = supported
 

@@ -12,24 +12,23 @@ import threading
 import time
 from collections import deque
 from collections.abc import AsyncIterator, Iterator
-from contextlib import suppress
 from types import TracebackType
-from typing import TYPE_CHECKING, Final, Protocol, Self
+from typing import Final, Protocol, Self
 from weakref import WeakSet
 
+from ._async import Signal, library
 from ._checks import checked, seconds
 from ._errors import WaitTimeoutError
 from ._records import Event, Selection
 from ._wake import Wake
-from .journal import Journal
-
-if TYPE_CHECKING:
-    import asyncio
+from .journal import Doorbell, Journal
 
 PAGE: Final = 256
 """Events read at once."""
 POLL: Final = 0.5
-"""Seconds between looks for what other processes have written."""
+"""Seconds between looks for what other processes have written, by who is told of it as well."""
+UNTOLD_POLL: Final = 0.05
+"""The same by who is not."""
 
 
 class Listener(Protocol):
@@ -41,17 +40,29 @@ class Listener(Protocol):
 
 
 class News:
-    """Tells subscriptions that the journal has grown. A subscription that nobody holds any more is forgotten."""
+    """Tells subscriptions that the journal has grown. A subscription that nobody holds any more is forgotten.
 
-    def __init__(self) -> None:
+    Args:
+        journal: Asked to tell what other processes write, if it can and somebody listens here. Else subscriptions look
+            by themselves every `POLL` seconds, as they do in any case.
+    """
+
+    def __init__(self, journal: Journal) -> None:
+        self._doorbell = journal if isinstance(journal, Doorbell) else None
+        self._is_listening = False
         self._lock = threading.Lock()
         self._listeners: WeakSet[Listener] = WeakSet()
         self.closed: bool = False
+        self.patience: float = POLL if isinstance(journal, Doorbell) else UNTOLD_POLL
+        """Seconds between looks of who waits for one execution that another process owns."""
 
     def add(self, listener: Listener) -> None:
         """Wake *listener* whenever something was written, from any thread, for as long as somebody holds it."""
         with self._lock:
             self._listeners.add(listener)
+            is_first, self._is_listening = not self._is_listening, True
+        if is_first and self._doorbell is not None and not self.closed:
+            self._doorbell.listen(self.tell)
 
     def discard(self, listener: Listener) -> None:
         """Wake it no more."""
@@ -74,21 +85,8 @@ class News:
     def after_fork(self) -> None:
         """Start afresh in a forked child."""
         self._lock = threading.Lock()
+        self._is_listening = False
         self._listeners.clear()
-
-
-class _LoopWake:
-    """An `asyncio.Event` that any thread may set."""
-
-    __slots__ = ("__weakref__", "_event", "_loop")
-
-    def __init__(self, loop: asyncio.AbstractEventLoop, event: asyncio.Event) -> None:
-        self._loop = loop
-        self._event = event
-
-    def set(self) -> None:
-        with suppress(RuntimeError):  # the loop has been closed, and nobody waits any more
-            self._loop.call_soon_threadsafe(self._event.set)
 
 
 class Subscription:
@@ -102,7 +100,7 @@ class Subscription:
         self._read_up_to = after
         self._lock = threading.Lock()
         self._wake = Wake()
-        self._loop_wake: _LoopWake | None = None
+        self._loop_wake: Signal | None = None
         self._closed = False
         self.position: int = after
         """Position of the event handed out last; give it to `subscribe(after=…)` to resume."""
@@ -121,28 +119,22 @@ class Subscription:
         return self
 
     async def __anext__(self) -> Event:
-        import asyncio
-
-        news = asyncio.Event()
-        self._loop_wake = wake = _LoopWake(asyncio.get_running_loop(), news)
-        self._news.add(wake)
+        loop = library()
+        self._loop_wake = news = loop.signal()
+        self._news.add(news)
         try:
             while True:
                 news.clear()
                 ending = self._ending()
                 if not self._page:
-                    await asyncio.to_thread(self._read_page)
+                    await loop.in_thread(self._read_page)
                 if self._page:
                     return self._hand_out()
                 if ending:
                     raise StopAsyncIteration
-                try:
-                    async with asyncio.timeout(POLL):
-                        await news.wait()
-                except TimeoutError:
-                    continue
+                await news.wait(POLL)
         finally:
-            self._news.discard(wake)
+            self._news.discard(news)
 
     @checked
     def get(self, timeout: float) -> Event:

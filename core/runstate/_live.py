@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import copy
 import threading
-from collections.abc import Callable
-from typing import Final
+from collections.abc import Callable, Mapping
+from typing import Final, NamedTuple
 
 from ._deadlines import NEVER
-from ._errors import RunstateError
-from ._records import Created, ExecutionRecord, PhaseChange, Transition
-from ._states import ExecutionState
+from ._errors import ExecutionTimeoutError, FencedError, JournalConflictError, RunstateError
+from ._loops import LoopProbe
+from ._records import Created, Evidence, ExecutionRecord, PhaseChange, Transition
+from ._states import Cause, ExecutionState
 
 _PENDING: Final = ExecutionState.PENDING
 
@@ -25,12 +27,14 @@ class Live:
         "end",
         "execution_id",
         "lock",
+        "loop",
         "lost",
         "offset_ns",
         "phase",
         "seq",
         "state",
         "updated_at_ns",
+        "warnings",
         "watchers",
     )
 
@@ -51,6 +55,10 @@ class Live:
     closed: bool
     """Nothing more can happen to it here: it has ended, or is lost to another owner."""
     end: Transition | None
+    loop: LoopProbe | None
+    """The event loop in which it left PENDING; None outside of any."""
+    warnings: int
+    """How many were recorded."""
     lost: RunstateError | None
     watchers: list[Callable[[], None]] | None
 
@@ -93,3 +101,51 @@ class Live:
                 created.metadata_json,
                 end.result_json if end is not None else None,
             )
+
+    def lose(self, loss: Loss) -> None:
+        """Nothing can happen to it here any more: it was taken from this process."""
+        with self.lock:
+            self.lost = loss.error
+            self.closed = True
+            self.end = loss.end  # also in the place of an end of our own, which does not stand
+            if loss.end is not None:
+                self.state = loss.end.target
+                self.seq = loss.end.seq
+                self.updated_at_ns = loss.end.at_ns
+
+
+class Loss(NamedTuple):
+    """What became of an execution that was taken from its process."""
+
+    error: RunstateError
+    """What every later call on it raises."""
+    end: Transition | None
+    """The end that stands, whoever made it; None while it is not known."""
+
+
+class ExecutionsLostError(JournalConflictError):
+    """The journal has refused entries of executions that are no longer this process's.
+
+    Attributes:
+        losses: What became of each.
+    """
+
+    def __init__(self, conflict: JournalConflictError, losses: Mapping[str, Loss]) -> None:
+        super().__init__(conflict.execution_ids, "others have ended these executions")
+        self.losses: dict[str, Loss] = dict(losses)
+
+    def verdict(self) -> RunstateError:
+        """What to tell who waited for all of them: the first one's fate, and that of the others in a note."""
+        first, *rest = self.losses.items()
+        error = copy.copy(first[1].error)
+        if rest:
+            error.add_note(f"runstate: the same became of {', '.join(name for name, _ in rest)}")
+        return error
+
+
+def fenced(
+    execution_id: str, state: ExecutionState, cause: Cause | None, evidence: Evidence | None, at_ns: int
+) -> FencedError:
+    """Say who has ended an execution that somebody still wanted to change."""
+    error = ExecutionTimeoutError if state is ExecutionState.TIMEOUT else FencedError
+    return error(execution_id, state, cause, evidence.observer if evidence is not None else "unknown", at_ns)

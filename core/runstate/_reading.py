@@ -9,14 +9,12 @@ from __future__ import annotations
 
 import time
 from contextlib import suppress
-from typing import Final
 
+from ._async import library
 from ._buffer import Buffer
 from ._checks import checked, seconds, text
 from ._decider import Decider
 from ._errors import (
-    ExecutionTimeoutError,
-    FencedError,
     InvalidValueError,
     JournalConflictError,
     UnknownExecutionError,
@@ -24,18 +22,16 @@ from ._errors import (
     wrong_type,
 )
 from ._events import News, Subscription
+from ._fleet import CancelRequest, RejectedMove, Worker
 from ._json import Json
 from ._live import Live
 from ._outcomes import Outcome, outcome_of
 from ._records import Entry, ExecutionRecord, Limits, Selection, Statistics, Transition
 from ._states import ExecutionState
 from ._wake import Wake
-from .journal import Journal
+from .journal import Fleet, Journal
+from .journal._log import log_of
 from .journal._writer import JournalWriter
-
-_POLL: Final = 0.05
-"""Seconds between looks at an execution that another process owns."""
-_PAGE: Final = 1_000
 
 
 class ExecutionReader:
@@ -88,15 +84,7 @@ class ExecutionReader:
         """
         self._check_id(execution_id)
         self._settle()
-        selection = Selection(execution_id=execution_id)
-        entries: list[Entry] = []
-        after = 0
-        while True:
-            page = self._journal.read(after, _PAGE, selection)
-            entries += [event.entry for event in page.events]
-            after = page.up_to
-            if len(page.events) < _PAGE:
-                break
+        entries = log_of(self._journal, execution_id)
         if not entries:
             raise UnknownExecutionError(execution_id)
         return tuple(entries)
@@ -159,9 +147,14 @@ class ExecutionReader:
                 self._decider.unwatch(live, ended.set)
             if not in_time:
                 raise WaitTimeoutError(f"execution {execution_id} has not ended", timeout)
-        while not (record := self._get_until(execution_id, until, timeout)).is_terminal:
-            time.sleep(_POLL)
-        return outcome_of(record)
+        written = Wake()
+        self._news.add(written)
+        while True:
+            written.clear()
+            record = self._get_until(execution_id, until, timeout)
+            if record.is_terminal:
+                return outcome_of(record)
+            written.wait(min(self._news.patience, max(0.0, until - time.monotonic())))
 
     @checked
     async def await_outcome(self, execution_id: str, *, timeout: float) -> Outcome[Json]:
@@ -176,32 +169,27 @@ class ExecutionReader:
             UnknownExecutionError: No execution has this id.
             JournalError: It cannot be read.
         """
-        import asyncio
-
         timeout = seconds("timeout", timeout)
         live = self._find_live(execution_id)
         until = time.monotonic() + timeout
+        loop = library()
         if live is not None:
-            loop = asyncio.get_running_loop()
-            ended = asyncio.Event()
-
-            def tell() -> None:
-                if not loop.is_closed():
-                    loop.call_soon_threadsafe(ended.set)
-
-            self._decider.watch(live, tell)
+            ended = loop.signal()
+            self._decider.watch(live, ended.set)
             try:
-                async with asyncio.timeout(timeout):
-                    await ended.wait()
-            except TimeoutError as error:
-                raise WaitTimeoutError(f"execution {execution_id} has not ended", timeout) from error
+                in_time = await ended.wait(timeout)
             finally:
-                self._decider.unwatch(live, tell)
+                self._decider.unwatch(live, ended.set)
+            if not in_time:
+                raise WaitTimeoutError(f"execution {execution_id} has not ended", timeout)
+        written = loop.signal()
+        self._news.add(written)
         while True:
-            record = await asyncio.to_thread(self._get_until, execution_id, until, timeout)
+            written.clear()
+            record = await loop.in_thread(self._get_until, execution_id, until, timeout)
             if record.is_terminal:
                 return outcome_of(record)
-            await asyncio.sleep(_POLL)
+            await written.wait(min(self._news.patience, max(0.0, until - time.monotonic())))
 
     @checked
     def subscribe(
@@ -238,6 +226,70 @@ class ExecutionReader:
         return Subscription(
             self._journal, self._news, after, self._selection(execution_id, None, agent, thread_id, user_id)
         )
+
+    @checked
+    def workers(self, *, departed: int = 0) -> tuple[Worker, ...]:
+        """Return the processes that share the journal: those that are alive, and those with executions still to be ended.
+
+        Args:
+            departed: How many of those that have gone to return as well, the newest ones, 0 to 1,000,000.
+
+        Raises:
+            InvalidValueError: *departed* is out of range.
+            JournalError: It cannot be read.
+        """
+        if isinstance(departed, bool) or not isinstance(departed, int):
+            raise wrong_type("departed", departed, "an int")
+        if not 0 <= departed <= 1_000_000:
+            raise InvalidValueError("departed", departed, "between 0 and 1,000,000")
+        return tuple(self._journal.workers(departed)) if isinstance(self._journal, Fleet) else ()
+
+    @checked
+    def worker(self, incarnation: str) -> Worker | None:
+        """Return one of the processes that share the journal, alive or gone; None if the journal knows of none by this name.
+
+        Args:
+            incarnation: Which, as in `ExecutionRecord.incarnation`.
+
+        Raises:
+            JournalError: It cannot be read.
+        """
+        incarnation = text("incarnation", incarnation, self._limits.name_bytes)
+        return self._journal.worker(incarnation) if isinstance(self._journal, Fleet) else None
+
+    @checked
+    def cancel_request(self, execution_id: str) -> CancelRequest | None:
+        """Return the request that an execution's owner has not carried out yet, if there is one.
+
+        Args:
+            execution_id: Which.
+
+        Raises:
+            UnknownExecutionError: No execution has this id.
+            JournalError: It cannot be read.
+        """
+        record = self._get(execution_id)
+        if record.is_terminal or not isinstance(self._journal, Fleet):
+            return None
+        requests = self._journal.requests(record.incarnation)
+        return next((request for request in requests if request.execution_id == execution_id), None)
+
+    @checked
+    def rejected(self, execution_id: str) -> RejectedMove | None:
+        """Return the end that an execution's owner tried to record when it was fenced already, if it did.
+
+        Args:
+            execution_id: Which.
+
+        Raises:
+            UnknownExecutionError: No execution has this id.
+            JournalError: It cannot be read.
+        """
+        self._check_id(execution_id)
+        found = self._journal.rejected(execution_id) if isinstance(self._journal, Fleet) else None
+        if found is None:
+            self._get(execution_id)
+        return found
 
     def statistics(self) -> Statistics:
         """Return what this tracker has done since it was opened."""
@@ -307,10 +359,3 @@ class ExecutionReader:
             # All that can be stored is; who has lost an execution is told by its handle, its block and flush().
             with suppress(JournalConflictError):
                 self._writer.flush(within)
-
-
-def fenced(record: ExecutionRecord) -> FencedError:
-    """Say who ended an execution that is no longer in memory."""
-    error = ExecutionTimeoutError if record.state is ExecutionState.TIMEOUT else FencedError
-    observer = record.evidence.observer if record.evidence is not None else "unknown"
-    return error(record.execution_id, record.state, record.cause, observer, record.updated_at_ns)

@@ -1,9 +1,10 @@
 """The facts that flow through runstate: what a journal stores and what a caller reads.
 
-Three kinds of *entry* make up the log of one execution, numbered by `seq` from 1 without a gap: `Created` (always seq 1),
-`Transition` (a move) and `PhaseChange`. They are made on the hot path, so they are NamedTuples: a quarter of the price of
-a frozen dataclass. Access their fields by name; a later version may add fields at the end. `ExecutionRecord` is what
-folding those entries gives, and is only built when somebody asks.
+Four kinds of *entry* make up the log of one execution, numbered by `seq` from 1 without a gap: `Created` (always seq 1),
+`Transition` (a move), `PhaseChange`, and `Warned` (a verdict threatens: neither state nor phase changes). They are made on
+the hot path, so they are NamedTuples: a quarter of the price of a frozen dataclass. Access their fields by name; a later
+version may add fields at the end. `ExecutionRecord` is what folding those entries gives, and is only built when somebody
+asks.
 
 Results and metadata travel as encoded JSON (`…_json`), from the moment they are handed in: the caller may change its
 dict afterwards without changing history, and no store needs to know more than bytes. All `…_ns` fields are integer
@@ -26,7 +27,7 @@ class Evidence(NamedTuple):
     """What was known about an execution at the moment it ended."""
 
     observer: str
-    """Who decided the end: `owner`, `deadline watch`, `heartbeat watch`, `shutdown`, or another worker."""
+    """Who decided the end: `owner`, `deadline watch`, `heartbeat watch`, `loop watch`, `shutdown`, or another worker."""
     beats: int = 0
     """Heartbeats received."""
     last_beat_age: float | None = None
@@ -87,7 +88,20 @@ class PhaseChange(NamedTuple):
     incarnation: str
 
 
-Entry: TypeAlias = Created | Transition | PhaseChange
+class Warned(NamedTuple):
+    """A verdict threatens a live execution: said by its owner before it is passed, and no sign of life."""
+
+    execution_id: str
+    seq: int
+    at_ns: int
+    cause: Cause
+    """The cause that the verdict would have; one that DEAD accepts."""
+    detail: str | None
+    """What was seen, such as the blocking stack."""
+    incarnation: str
+
+
+Entry: TypeAlias = Created | Transition | PhaseChange | Warned
 """One line of an execution's log."""
 
 

@@ -4,12 +4,12 @@
 |---|---|
 | `run.complete(…)` or another end | that |
 | an exception | FAILED, RAISED; the exception goes on |
-| `CancelledError`, `KeyboardInterrupt`, `GeneratorExit` (any non-`Exception`) | CANCELLED, CANCELLED_BY_CALLER; it goes on |
+| `CancelledError` (trio: `Cancelled`), `KeyboardInterrupt`, `GeneratorExit` (any non-`Exception`) | CANCELLED, CANCELLED_BY_CALLER; it goes on |
 | `SystemExit` | CANCELLED, SHUTDOWN; it goes on |
 | nothing of this | FAILED, NO_OUTCOME; `NoOutcomeError` is raised |
 
-When somebody else ends the execution meanwhile, an async body is cancelled through `asyncio.timeout`, which knows how to
-tell our cancellation from others, and `FencedError` leaves the block; for a passed time limit that is its subclass
+When somebody else ends the execution meanwhile, an async body is cancelled through `asyncio.timeout` or a cancel scope of trio,
+which know how to tell our cancellation from others, and `FencedError` leaves the block; for a passed time limit that is its subclass
 `ExecutionTimeoutError`, a `TimeoutError`. A sync body cannot be stopped: its next call on the handle raises the same error,
 and so does the end of the block at the latest. Who is somebody else:
 
@@ -30,13 +30,14 @@ durability goes on through cancellations, which are delivered afterwards.
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import suppress
 from contextvars import ContextVar
 from types import TracebackType
-from typing import TYPE_CHECKING, Final, Literal, TypeAlias
+from typing import Final, Literal, TypeAlias
 
+from ._async import Body, running_library
 from ._checks import error_text
 from ._decider import OWNER, Decider
+from ._durable import durable, durable_at_last
 from ._errors import (
     FencedError,
     InvalidTransitionError,
@@ -48,13 +49,10 @@ from ._errors import (
 )
 from ._execution import Execution
 from ._json import decode_json, encode_json
-from ._live import Live
+from ._live import ExecutionsLostError, Live
 from ._records import Transition
 from ._states import Cause, ExecutionState
 from .journal._writer import JournalWriter
-
-if TYPE_CHECKING:
-    import asyncio
 
 Running: TypeAlias = Execution[Literal[ExecutionState.RUNNING]]
 Pending: TypeAlias = Execution[Literal[ExecutionState.PENDING]]
@@ -90,9 +88,7 @@ class ExecutionScope:
         self._outer: ExecutionScope | None = None
         self._is_inside = False
         self._is_fenced = False
-        self._timeout: asyncio.Timeout | None = None
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._task: asyncio.Task[object] | None = None
+        self._body: Body | None = None
         self.failure: BaseException | None = None
         """What leaves the block and is no deed of the body: an error of the journal, or of how the block is used."""
 
@@ -136,10 +132,12 @@ class ExecutionScope:
     def __enter__(self) -> Running:
         running = self._begin()
         try:
-            self._writer.flush()
+            try:
+                self._writer.flush()
+            except JournalConflictError as conflict:
+                self._check_entry(running._live, conflict)
         except BaseException as error:
-            self.failure = error
-            self._end(running._live, error)
+            self._fail(running._live, error)
             raise
         return self._enter(running)
 
@@ -147,32 +145,32 @@ class ExecutionScope:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         live = self._leave()
-        self._end(live, error)
-        refusal: JournalError | None = None
         try:
-            self._writer.flush()
-        except JournalError as failure:
-            refusal = failure
-        self._raise_verdict(live, error, refusal)
+            self._end(live, error)
+            refusal: JournalError | None = None
+            try:
+                self._writer.flush()
+            except JournalError as failure:
+                refusal = failure
+            self._raise_verdict(live, error, refusal)
+        finally:
+            self._decider.leave_block(live)
 
     async def __aenter__(self) -> Running:
-        import asyncio
-
         running = self._begin()
         live = running._live
         try:
-            self._loop = _running_loop()
-            if self._loop is None:
-                self._writer.flush()
-            else:
-                await self._writer.aflush()
-                self._timeout = asyncio.timeout(None)
-                await self._timeout.__aenter__()
-                self._task = asyncio.current_task()
+            try:
+                await durable(self._writer)
+            except JournalConflictError as conflict:
+                self._check_entry(live, conflict)
+            if (library := running_library()) is not None:
+                body = library.body()
+                await body.enter()
+                self._body = body
                 self._decider.watch(live, self._ended)
         except BaseException as error:
-            self.failure = error
-            self._end(live, error)
+            self._fail(live, error)
             raise
         return self._enter(running)
 
@@ -180,32 +178,39 @@ class ExecutionScope:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         live = self._leave()
-        self._decider.unwatch(live, self._ended)
-        self._end(live, error)
-        refusal: JournalError | None = None
-        timeout, self._timeout, self._task = self._timeout, None, None
-        if timeout is not None:
-            try:
-                await timeout.__aexit__(kind, error, traceback)
-            except TimeoutError as interrupted:  # our own interruption, taken back by asyncio.timeout
-                error = interrupted
         try:
-            await self._durable()
-        except JournalError as failure:
-            refusal = failure
-        self._raise_verdict(live, error, refusal)
+            self._decider.unwatch(live, self._ended)
+            self._end(live, error)
+            refusal: JournalError | None = None
+            body, self._body = self._body, None
+            left = error if body is None else await body.leave(kind, error, traceback)
+            try:
+                await durable_at_last(self._writer)
+            except JournalError as failure:
+                refusal = failure
+            self._raise_verdict(live, left, refusal)
+        finally:
+            self._decider.leave_block(live)
+        if left is not None and left is not error:
+            raise left
 
     def _begin(self) -> Running:
         if self._running is not None:
             raise RuntimeError("this block was entered before; call tracker.execution(…) again for another execution")
         pending = self._create()
+        self._decider.enter_block(pending._live)
         try:
             self._running = running = pending.run()
         except BaseException as error:
-            self.failure = error
-            self._end(pending._live, error)
+            self._fail(pending._live, error)
             raise
         return running
+
+    def _fail(self, live: Live, error: BaseException) -> None:
+        """The block could not be entered."""
+        self.failure = error
+        self._end(live, error)
+        self._decider.leave_block(live)
 
     def _enter(self, running: Running) -> Running:
         self._outer = _not_left(_innermost.get())
@@ -243,20 +248,31 @@ class ExecutionScope:
         except (FencedError, InvalidTransitionError):
             return  # somebody else was first; the verdict is read from the execution
 
+    def _check_entry(self, live: Live, refusal: JournalConflictError) -> None:
+        """Raise what a refusal at the entry means for this block: nothing, if it is about another execution of the batch."""
+        if not _accept(live, refusal):
+            raise refusal
+        if live.lost is not None:
+            raise self._decider.late(live) from refusal
+
     def _raise_verdict(self, live: Live, error: BaseException | None, refusal: JournalError | None) -> None:
         """Raise what must leave the block, beside the body's own exception."""
         interrupted = error is None or (isinstance(error, TimeoutError) and not isinstance(error, FencedError))
-        if isinstance(refusal, JournalConflictError) and live.lost is None:
-            refusal = None  # another execution of the same batch was refused, and is told so itself
+        if isinstance(refusal, JournalConflictError) and _accept(live, refusal):
+            refusal = None
         if refusal is not None:
-            if error is None:
+            if error is None or (interrupted and not _is_by_handle(live)):  # the end that interrupted it does not stand
                 self.failure = refusal
-                raise refusal
+                raise refusal from error
             error.add_note(f"runstate: the end of execution {live.execution_id} is not durable: {refusal}")
         end = live.end
-        if live.lost is not None and interrupted:
-            self.failure = self._decider.late(live)
-            raise self.failure from error
+        if live.lost is not None:
+            verdict = self._decider.late(live)
+            if interrupted:
+                self.failure = verdict if end is None else None
+                raise verdict from error
+            if error is not None:
+                error.add_note(f"runstate: {verdict}")
         if end is None:
             return
         if interrupted and (self._is_fenced or not _is_by_handle(live)):
@@ -266,14 +282,13 @@ class ExecutionScope:
 
     def _ended(self) -> None:
         """Interrupt the async body, unless it made the end. Called by whoever made it, in its thread and its context."""
-        live, loop, task = self.live, self._loop, self._task
-        if live is None or loop is None or task is None:
+        live, body = self.live, self._body
+        if live is None or body is None:
             return
-        if _is_by_handle(live) and (task.done() or self._is_around_caller()):
+        if _is_by_handle(live) and (body.is_over() or self._is_around_caller()):
             return
         self._is_fenced = True
-        with suppress(RuntimeError):  # the loop is closed
-            loop.call_soon_threadsafe(self._interrupt)
+        body.interrupt()
 
     def _is_around_caller(self) -> bool:
         scope = _innermost.get()
@@ -281,42 +296,21 @@ class ExecutionScope:
             scope = scope._outer
         return scope is self
 
-    def _interrupt(self) -> None:
-        if self._timeout is not None and self._loop is not None:
-            self._timeout.reschedule(self._loop.time())
-
-    async def _durable(self) -> None:
-        """Wait for the barrier whatever happens to this task; a cancellation meanwhile is raised afterwards."""
-        if self._loop is None:
-            self._writer.flush()
-            return
-        import asyncio
-
-        future = self._writer.durable()
-        cancelled: asyncio.CancelledError | None = None
-        while not future.done():
-            try:
-                await asyncio.shield(future)
-            except asyncio.CancelledError as error:
-                if future.cancelled():
-                    raise
-                cancelled = error
-            except JournalError:
-                break
-        failure = future.exception()
-        if cancelled is not None:
-            if failure is not None:
-                cancelled.add_note(f"runstate: the end of the execution is not durable: {failure}")
-            raise cancelled from failure
-        if failure is not None:
-            raise failure
-
 
 def _not_left(scope: ExecutionScope | None) -> ExecutionScope | None:
     """The block itself if it has not been left, else the next one around it."""
     while scope is not None and not scope._is_inside:
         scope = scope._outer
     return scope
+
+
+def _accept(live: Live, conflict: JournalConflictError) -> bool:
+    """Whether a refusal of the journal is no error of this block: of another execution, or because this one was taken from it."""
+    if live.execution_id not in conflict.execution_ids:
+        return True  # it shared a batch with one that was refused, which is told so itself
+    if isinstance(conflict, ExecutionsLostError) and live.lost is None:
+        live.lose(conflict.losses[live.execution_id])
+    return live.lost is not None
 
 
 def _is_by_handle(live: Live) -> bool:
@@ -332,13 +326,3 @@ def _is_same_json(one: bytes, other: bytes | None) -> bool:
     if one == other or other is None:
         return one == other
     return json.dumps(decode_json(one), sort_keys=True) == json.dumps(decode_json(other), sort_keys=True)
-
-
-def _running_loop() -> asyncio.AbstractEventLoop | None:
-    """The running asyncio loop, or None under another async library."""
-    import asyncio
-
-    try:
-        return asyncio.get_running_loop()
-    except RuntimeError:
-        return None

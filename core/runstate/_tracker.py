@@ -8,18 +8,17 @@ from types import TracebackType
 from typing import Final, Literal, ParamSpec, Self, TypeVar
 
 from ._agents import AgentDecorator
+from ._async import finish_in_thread
 from ._buffer import Buffer
 from ._checks import checked, names, seconds, text
 from ._clock import Clock, SystemClock
 from ._deadlines import Deadlines
-from ._decider import CALLER, OWNER, Decider
+from ._decider import CALLER, Decider
+from ._durable import durable
 from ._errors import (
     FencedError,
     InvalidTransitionError,
-    JournalConflictError,
     JournalUnavailableError,
-    NotOwnerError,
-    RunstateError,
     wrong_type,
 )
 from ._events import News
@@ -27,9 +26,11 @@ from ._execution import Execution
 from ._ids import new_incarnation
 from ._json import encode_json, warm_up
 from ._lifecycle import track_no_more, track_until_closed
-from ._live import Live
-from ._reading import ExecutionReader, fenced
+from ._live import ExecutionsLostError, Live
+from ._liveness import LEASE
+from ._member import Member
 from ._records import Evidence, Limits, Transition
+from ._remote import ExecutionRemote
 from ._reports import check_report
 from ._scope import ExecutionScope
 from ._states import Cause, ExecutionState
@@ -46,7 +47,7 @@ DEFAULT_TIMEOUT: Final = 3_600.0
 """Seconds after which an execution that named no limit is TIMEOUT: every execution ends."""
 
 
-class ExecutionTracker(ExecutionReader):
+class ExecutionTracker(ExecutionRemote):
     """Tracks the executions of this process in one journal. Safe to use from any thread and any event loop.
 
     Most programs call `runstate.open(url)` instead of this. An argument of the wrong type is a `StateTypeError`, everywhere.
@@ -57,6 +58,10 @@ class ExecutionTracker(ExecutionReader):
         default_timeout: Seconds for executions that name no timeout; None lets them run for ever.
         clock: The clocks. With any but the system's, nothing expires by itself: call `sweep()`.
         read_only: Take no calls that write.
+        lease: Seconds after which other processes on the same journal hold this one for dead if it gives no sign of life; an end of
+            the process they see at once. For journals that processes share.
+        blocked_timeout: Seconds that an event loop may be blocked until the executions in it that give no sign of life from
+            elsewhere are DEAD, cause LOOP_BLOCKED; None is no limit. Either way a blocked loop is a `Warned` entry, with its stack.
     """
 
     @checked
@@ -68,23 +73,34 @@ class ExecutionTracker(ExecutionReader):
         default_timeout: float | None = DEFAULT_TIMEOUT,
         clock: Clock | None = None,
         read_only: bool = False,
+        lease: float = LEASE,
+        blocked_timeout: float | None = None,
     ) -> None:
         self._journal = journal
         self._limits = limits = limits if limits is not None else Limits()
         self._default_timeout = None if default_timeout is None else seconds("default_timeout", default_timeout)
+        lease = seconds("lease", lease)
+        blocked_timeout = None if blocked_timeout is None else seconds("blocked_timeout", blocked_timeout)
         clock = clock if clock is not None else SystemClock()
+        threaded = isinstance(clock, SystemClock)
         self._buffer = Buffer(limits)
         self._deadlines: Deadlines[Live] = Deadlines()
         self._decider = Decider(self._buffer, self._deadlines, clock, limits, new_incarnation())
-        self._watch = LimitWatch(self._decider, self._deadlines, clock, threaded=isinstance(clock, SystemClock))
-        self._news = News()
-        self._writer = JournalWriter(journal, self._buffer, self._news.tell, self._lose)
+        self._watch = LimitWatch(
+            self._decider, self._deadlines, clock, threaded=threaded, blocked_timeout=blocked_timeout
+        )
+        self._news = News(journal)
+        self._member = member = Member(
+            self, journal, self._decider, self._news, clock, lease, threaded=threaded, read_only=read_only
+        )
+        self._writer = JournalWriter(journal, self._buffer, member.join, member.written, member.refused)
         self._closing = threading.Lock()
         self._is_closed = False
         self._started = False
         if read_only:
             self._buffer.fail(JournalUnavailableError("opened read-only; open the journal without read_only to record"))
         warm_up()
+        member.begin()
         track_until_closed(self)
 
     def __repr__(self) -> str:
@@ -141,6 +157,7 @@ class ExecutionTracker(ExecutionReader):
         if not self._started:
             self._started = True
             self._writer.start()
+            self._member.start()
         return Execution(decider, live, _PENDING)
 
     @checked
@@ -257,31 +274,11 @@ class ExecutionTracker(ExecutionReader):
         report = check_report(state, error, result, cause, evidence, self._limits)
         live = self._find_live(execution_id)
         if live is None:
-            raise self._refusal(execution_id, state)
+            raise self._refusal(self.get(execution_id), state)
         if not state.is_terminal:
             return self._decider.advance(live, None, state)
         cause, message, result_json, evidence = report
         return self._decider.end(live, None, state, cause, message, result_json, CALLER, None, evidence)
-
-    @checked
-    def handle(self, execution_id: str) -> Execution[ExecutionState]:
-        """Return a handle for a live execution of this process; `.expect(state)` narrows it.
-
-        Args:
-            execution_id: Which.
-
-        Raises:
-            UnknownExecutionError: No execution has this id.
-            FencedError: It has ended.
-            NotOwnerError: Another process owns it.
-        """
-        live = self._find_live(execution_id)
-        if live is None:
-            record = self.get(execution_id)
-            if record.is_terminal:
-                raise fenced(record)
-            raise NotOwnerError(execution_id, record.incarnation)
-        return Execution(self._decider, live, live.state)
 
     # -- durability and end -------------------------------------------------------------------------------------------
 
@@ -294,17 +291,25 @@ class ExecutionTracker(ExecutionReader):
 
         Raises:
             WaitTimeoutError: It took longer. It is still being written.
+            FencedError: Others have ended an execution of this process, and what was decided about it since was refused.
             JournalError: It could not be written. It is kept and tried again.
         """
-        self._writer.flush(None if timeout is None else seconds("timeout", timeout))
+        try:
+            self._writer.flush(None if timeout is None else seconds("timeout", timeout))
+        except ExecutionsLostError as error:
+            raise error.verdict() from error
 
     async def aflush(self) -> None:
         """Do what `flush` does, without blocking the event loop.
 
         Raises:
+            FencedError: Others have ended an execution of this process, and what was decided about it since was refused.
             JournalError: It could not be written. It is kept and tried again.
         """
-        await self._writer.aflush()
+        try:
+            await durable(self._writer)
+        except ExecutionsLostError as error:
+            raise error.verdict() from error
 
     def sweep(self) -> int:
         """End executions whose limits have passed; return how many. The tracker does so itself, at the right time."""
@@ -333,6 +338,7 @@ class ExecutionTracker(ExecutionReader):
                 raise
             self._is_closed = True  # only now: what could not be written is tried again by the next close, or at exit
             track_no_more(self)
+            self._member.close()
             self._news.close()
             self._journal.close()
 
@@ -350,9 +356,7 @@ class ExecutionTracker(ExecutionReader):
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        import asyncio
-
-        await asyncio.to_thread(self.close)
+        await finish_in_thread(self.close)
 
     # -- within -------------------------------------------------------------------------------------------------------
 
@@ -363,19 +367,6 @@ class ExecutionTracker(ExecutionReader):
         if not all(isinstance(key, str) for key in keys):
             raise wrong_type("metadata", metadata, "a mapping with str keys")
         return encode_json("metadata", dict(metadata), self._limits.metadata_bytes)
-
-    def _refusal(self, execution_id: str, target: ExecutionState) -> RunstateError:
-        """Say why an execution that is not live here cannot be moved."""
-        record = self.get(execution_id)
-        self._decider.count_refusal()
-        if not record.is_terminal:
-            return NotOwnerError(execution_id, record.incarnation)
-        if record.evidence is not None and record.evidence.observer not in {OWNER, CALLER}:
-            return fenced(record)
-        return InvalidTransitionError(execution_id, record.state, target)
-
-    def _lose(self, conflict: JournalConflictError) -> None:
-        self._decider.lose(conflict.execution_ids, conflict)
 
     def _shut_down(self) -> None:
         error = "the tracker was closed while the execution was live"
@@ -390,5 +381,6 @@ class ExecutionTracker(ExecutionReader):
         self._writer.forget_thread()
         self._watch.after_fork()
         self._news.after_fork()
+        self._member.after_fork()
         self._closing = threading.Lock()
         self._started = False

@@ -44,7 +44,7 @@ NEEDS_IMMUTABLE: Final = pytest.mark.skipif(not can_set_immutable(), reason="no 
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Have SQLite wait only a moment for a lock."""
-    monkeypatch.setattr("runstate.journal.sqlite.BUSY_TIMEOUT", 0.05)
+    monkeypatch.setattr("runstate.journal._sqlite_file.BUSY_TIMEOUT", 0.05)
 
 
 @contextlib.contextmanager

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from runstate import CAUSES, Cause, Created, Entry, Evidence, ExecutionState, Phase, PhaseChange, Transition
+from runstate import CAUSES, Cause, Created, Entry, Evidence, ExecutionState, Phase, PhaseChange, Transition, Warned
 
 from ..clock import SECOND
 from ..moves import CAUSE_OF_VERB, path_to
@@ -13,6 +13,7 @@ from ..moves import CAUSE_OF_VERB, path_to
 START_NS = 1_800_000_000 * SECOND
 WORKER = "host:1:0123456789abcdef"
 OTHER_WORKER = "host:2:fedcba9876543210"
+THIRD_WORKER = "host:3:0000000000000000"
 EVIDENCE = Evidence("owner", 3, 0.25, Phase.THINKING, "deeply", None, "asked to")
 
 
@@ -49,6 +50,12 @@ def phased(execution_id: str, seq: int, phase: Phase = Phase.THINKING, **options
     """Make a change of phase."""
     fields: dict[str, Any] = {"at_ns": START_NS + seq, "detail": None, "incarnation": WORKER}
     return PhaseChange(execution_id, seq, phase=phase, **{**fields, **options})
+
+
+def warned(execution_id: str, seq: int, cause: Cause = Cause.LOOP_BLOCKED, **options: Any) -> Warned:
+    """Make a warning."""
+    fields: dict[str, Any] = {"at_ns": START_NS + seq, "detail": "time.sleep(60)", "incarnation": WORKER}
+    return Warned(execution_id, seq, cause=cause, **{**fields, **options})
 
 
 def life(

@@ -14,7 +14,7 @@ from runstate.journal import Journal
 
 from ..moves import ILLEGAL, LEGAL, pair_id
 from ..stores import Store
-from .entries import EVIDENCE, OTHER_WORKER, created, life, lives, moved, phased
+from .entries import EVIDENCE, OTHER_WORKER, created, life, lives, moved, phased, warned
 
 ALL = Selection()
 PENDING, STARTING, RUNNING = ExecutionState.PENDING, ExecutionState.STARTING, ExecutionState.RUNNING
@@ -39,7 +39,9 @@ def test_what_was_appended_is_read_back_unchanged(journal: Journal) -> None:
         phased("x", 3, Phase.TOOL_EXECUTION, detail="get_user"),
         phased("x", 4, Phase.THINKING, detail=""),
         phased("x", 5, Phase.THINKING),
-        moved("x", 6, RUNNING, FAILED),
+        warned("x", 6, Cause.LOOP_BLOCKED, detail="in agent.py\n    time.sleep(60)"),
+        warned("x", 7, Cause.NO_HEARTBEAT, detail=None),
+        moved("x", 8, RUNNING, FAILED),
     ]
     journal.append(batch)
     events = events_of(journal)
@@ -146,11 +148,12 @@ def test_what_does_not_continue_a_log_is_refused_and_the_rest_stored(journal: Jo
 
 
 def test_nothing_follows_an_end(journal: Journal) -> None:
-    """After each terminal state neither a move nor a phase is stored."""
+    """After each terminal state neither a move nor a phase nor a warning is stored."""
     for state in (state for state in ExecutionState if state.is_terminal):
         log = life(state.value, state)
         journal.append(log)
-        for late in (phased(state.value, len(log) + 1), moved(state.value, len(log) + 1, state, FAILED)):
+        seq = len(log) + 1
+        for late in (phased(state.value, seq), warned(state.value, seq), moved(state.value, seq, state, FAILED)):
             with pytest.raises(JournalConflictError):
                 journal.append([late])
         assert entries_of(journal, Selection(execution_id=state.value)) == log
@@ -275,7 +278,8 @@ def test_any_text_survives(store: Store, text: str) -> None:
         created(text, agent=text, thread_id=text, user_id=text, incarnation=text, metadata_json=encoded),
         moved(text, 2, PENDING, RUNNING, incarnation=text),
         phased(text, 3, detail=text, incarnation=text),
-        moved(text, 4, RUNNING, FAILED, incarnation=text, error=text, evidence=evidence),
+        warned(text, 4, detail=text, incarnation=text),
+        moved(text, 5, RUNNING, FAILED, incarnation=text, error=text, evidence=evidence),
     ]
     journal = store.journal()
     journal.append(log)

@@ -15,12 +15,14 @@ from runstate._records import Selection
 from runstate.journal import Journal
 
 from ..stores import STORES
-from .entries import EVIDENCE, OTHER_WORKER, START_NS, WORKER, created, moved, phased
+from .entries import EVIDENCE, OTHER_WORKER, START_NS, WORKER, created, moved, phased, warned
 
 IDS = ["x", "y", "z"]
 TEXT = st.sampled_from(["a", "ü", "🎈", "'", ""])
 NAME = st.sampled_from(["a", "b", "ünï"])
 JSON = st.sampled_from([None, b"null", b"0", b'{"a":[1,2.5,"\xc3\xbc"]}'])
+
+THREATS = [cause for cause in Cause if cause in CAUSES[ExecutionState.DEAD]]
 
 
 class Fold:
@@ -57,10 +59,14 @@ def continuing(draw: st.DrawFn, fold: Fold) -> Entry:
     state, seq, worker = fold.logs[execution_id]
     if state.is_terminal:
         return draw(anything())
-    if draw(st.booleans()):
+    kind = draw(st.integers(0, 4))
+    if kind < 2:
         entry = phased(
             execution_id, seq + 1, draw(st.sampled_from(Phase)), detail=draw(st.none() | TEXT), incarnation=worker
         )
+    elif kind == 2:
+        cause = draw(st.sampled_from(THREATS))
+        entry = warned(execution_id, seq + 1, cause, detail=draw(st.none() | TEXT), incarnation=worker)
     else:
         target = draw(st.sampled_from(sorted(TRANSITIONS[state], key=lambda one: one.name)))
         entry = moved(execution_id, seq + 1, state, target, incarnation=worker, error=None)
@@ -76,11 +82,13 @@ def anything(draw: st.DrawFn) -> Entry:
     """Draw an entry without regard to what is stored."""
     execution_id, seq = draw(st.sampled_from([*IDS, "nobody"])), draw(st.integers(1, 6))
     worker = draw(st.sampled_from([WORKER, OTHER_WORKER]))
-    kind = draw(st.integers(0, 2))
+    kind = draw(st.integers(0, 3))
     if kind == 0:
         return created(execution_id, seq=draw(st.sampled_from([1, seq])), incarnation=worker)
     if kind == 1:
         return phased(execution_id, seq, incarnation=worker)
+    if kind == 2:
+        return warned(execution_id, seq, draw(st.sampled_from(Cause)), incarnation=worker)
     state = st.sampled_from(ExecutionState)
     entry = moved(execution_id, seq, draw(state), draw(state), incarnation=worker)
     if draw(st.booleans()):

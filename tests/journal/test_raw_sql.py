@@ -115,6 +115,7 @@ NEW_EXECUTION = "INSERT INTO executions (execution_id, agent, thread_id, user_id
 NEW_ENTRY = (
     "INSERT INTO entries (number, seq, at_ns, worker, source, target, phase, cause, evidence_json, error, result_json)"
 )
+WARNING = "INSERT INTO entries (number, seq, at_ns, worker, cause, detail, source, target, phase, evidence_json, error)"
 
 REFUSED = {
     "an unknown state": f"{NEW_ENTRY} VALUES (3, 3, 5, 1, 'running', 'finished', NULL, NULL, NULL, NULL, NULL)",
@@ -126,6 +127,18 @@ REFUSED = {
     "a state and a phase": f"{NEW_ENTRY} VALUES (3, 3, 5, 1, 'running', 'completing', 'thinking', NULL, NULL, NULL, NULL)",
     "an unknown phase": f"{NEW_ENTRY} VALUES (3, 3, 5, 1, NULL, NULL, 'dreaming', NULL, NULL, NULL, NULL)",
     "a phase after the end": f"{NEW_ENTRY} VALUES (6, 3, 5, 1, NULL, NULL, 'thinking', NULL, NULL, NULL, NULL)",
+    "a warning after the end": f"{WARNING} VALUES (6, 3, 5, 1, 'loop_blocked', NULL, NULL, NULL, NULL, NULL, NULL)",
+    "a warning without a cause": f"{WARNING} VALUES (3, 3, 5, 1, NULL, 'seen', NULL, NULL, NULL, NULL, NULL)",
+    "a warning of a failure": f"{WARNING} VALUES (3, 3, 5, 1, 'raised', NULL, NULL, NULL, NULL, NULL, NULL)",
+    "a warning from a state": f"{WARNING} VALUES (3, 3, 5, 1, 'loop_blocked', NULL, 'running', NULL, NULL, NULL, NULL)",
+    "a warning that moves": f"{WARNING} VALUES (3, 3, 5, 1, 'loop_blocked', NULL, 'running', 'completing', NULL, NULL, NULL)",
+    "a warning that ends": f"{WARNING} VALUES (3, 3, 5, 1, 'loop_blocked', 'seen', 'running', 'dead', NULL, '{{}}', NULL)",
+    "a warning with a phase": f"{WARNING} VALUES (3, 3, 5, 1, 'loop_blocked', NULL, NULL, NULL, 'thinking', NULL, NULL)",
+    "a warning with evidence": f"{WARNING} VALUES (3, 3, 5, 1, 'loop_blocked', NULL, NULL, NULL, NULL, '{{}}', NULL)",
+    "a warning with an error": f"{WARNING} VALUES (3, 3, 5, 1, 'loop_blocked', NULL, NULL, NULL, NULL, NULL, 'e')",
+    "another worker's warning": f"{WARNING} VALUES (3, 3, 5, 2, 'loop_blocked', NULL, NULL, NULL, NULL, NULL, NULL)",
+    "a warning in the place of another entry": f"{WARNING} VALUES (3, 2, 5, 1, 'loop_blocked', NULL, NULL, NULL, NULL, NULL, NULL)",
+    "a warning in the place of the creation": f"{WARNING} VALUES (3, 1, 5, 1, 'loop_blocked', NULL, NULL, NULL, NULL, NULL, NULL)",
     "an unknown cause": f"{NEW_ENTRY} VALUES (3, 3, 5, 1, 'running', 'failed', NULL, 'fate', '{{}}', NULL, NULL)",
     "another state's cause": f"{NEW_ENTRY} VALUES (3, 3, 5, 1, 'running', 'failed', NULL, 'deadline', '{{}}', NULL, NULL)",
     "an end without a cause": f"{NEW_ENTRY} VALUES (3, 3, 5, 1, 'running', 'failed', NULL, NULL, '{{}}', NULL, NULL)",
@@ -159,7 +172,7 @@ REFUSED = {
     "another id": "UPDATE executions SET execution_id = 'mine' WHERE number = 3",
     "a renamed worker": "UPDATE workers SET incarnation = 'me' WHERE number = 1",
     "a deleted worker": "DELETE FROM workers WHERE number = 1",
-    "a replaced worker": "INSERT OR REPLACE INTO workers VALUES (1, 'me')",
+    "a replaced worker": "INSERT OR REPLACE INTO workers (number, incarnation) VALUES (1, 'me')",
     "a nameless worker": "INSERT INTO workers (incarnation) VALUES ('')",
     "a lag that is hidden": "UPDATE meta SET value = -1 WHERE key = 'pruned'",
     "a lag that is replaced": "REPLACE INTO meta VALUES ('pruned', -1)",
@@ -174,6 +187,13 @@ def test_raw_sql_cannot_do_what_runstate_cannot(raw: RawJournal, statement: str)
         ("failed",),
     ]
     raw.refuses(statement)
+
+
+def test_a_warning_moves_nothing(raw: RawJournal) -> None:
+    """A raw row that is a warning is taken from the owner of a live execution, and changes only its seq and time."""
+    raw.connection.execute(f"{WARNING} VALUES (3, 3, 5, 1, 'loop_blocked', 'seen', NULL, NULL, NULL, NULL, NULL)")
+    row = raw.connection.execute("SELECT state, seq, updated_at_ns, phase FROM executions WHERE number = 3").fetchone()
+    assert row == ("running", 3, 5, None)
 
 
 def test_an_ended_log_can_be_removed_whole(raw: RawJournal) -> None:

@@ -19,7 +19,7 @@ from ..clock import FakeClock
 from ..moves import bring_to
 from ..snapshots import drain
 from ..stores import Store
-from .entries import created, life, lives, moved, seconds_later
+from .entries import created, life, lives, moved, seconds_later, warned
 
 ALL = Selection()
 COMPLETED, FAILED, RUNNING = ExecutionState.COMPLETED, ExecutionState.FAILED, ExecutionState.RUNNING
@@ -48,6 +48,17 @@ def test_an_ended_execution_is_kept_for_its_retention(store: Store) -> None:
     assert kept(journal) == {"x", "y"}
     journal.append([created("z", at_ns=seconds_later(1_000 + LOOK))])
     assert kept(journal) == {"y", "z"}
+    journal.close()
+
+
+def test_warnings_go_with_their_execution(store: Store) -> None:
+    """A warning is kept as long as its execution is, and goes with it."""
+    journal = store.journal(Limits(retention=1_000.0))
+    journal.append([created("x"), warned("x", 2), created("y"), warned("y", 2)])
+    journal.append([moved("x", 3, ExecutionState.PENDING, FAILED)])
+    journal.append([created("z", at_ns=seconds_later(1_000 + LOOK))])
+    assert kept(journal) == {"y", "z"}
+    assert [event.entry for event in events_of(journal)][:2] == [created("y"), warned("y", 2)]
     journal.close()
 
 

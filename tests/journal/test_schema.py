@@ -82,6 +82,13 @@ def test_an_end_accepts_exactly_its_causes(schema: sqlite3.Connection) -> None:
     }
 
 
+def test_a_warning_accepts_exactly_the_causes_of_dead(schema: sqlite3.Connection) -> None:
+    """The CHECK on warnings holds the causes of DEAD and no other."""
+    found = re.search(r"phase IS NULL THEN cause IS NOT NULL AND \(([^)]*)\)", statement(schema, "entries"))
+    assert found is not None
+    assert members(found[1], "cause") == {cause.value for cause in CAUSES[ExecutionState.DEAD]}
+
+
 def test_every_list_of_states_is_the_live_the_terminal_or_a_row(schema: sqlite3.Connection) -> None:
     """Wherever the schema lists states, it lists all, the live ones, the terminal ones, or a row of the table."""
     rows = [{target.value for target in targets} for targets in TRANSITIONS.values() if targets]

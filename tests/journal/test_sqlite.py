@@ -26,6 +26,7 @@ from runstate import (
 )
 from runstate._records import Selection
 from runstate.journal import _sql
+from runstate.journal._rules import parameters
 from runstate.journal.sqlite import SqliteJournal
 
 from ..clock import FakeClock
@@ -119,6 +120,16 @@ def test_a_damaged_journal_is_refused(tmp_path: Path, read_only: bool) -> None:
     with pytest.raises(JournalCorruptError, match=r"runs\.db"):
         look()
     assert path.read_bytes() == damaged
+
+
+def test_a_copy_by_vacuum_is_a_journal_again(tmp_path: Path) -> None:
+    """A copy made by VACUUM INTO, which SQLite leaves without its WAL mode, has it again once it is opened for writing."""
+    copy = tmp_path / "copy.db"
+    write_raw(small_journal(tmp_path / "runs.db"), f"VACUUM INTO '{copy}'")
+    SqliteJournal(copy).close()
+    with contextlib.closing(sqlite3.connect(copy)) as connection:
+        assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+    assert runstate.verify(copy) == ()
 
 
 def test_an_empty_file_becomes_a_journal(tmp_path: Path) -> None:
@@ -306,7 +317,7 @@ def test_what_lives_is_found_by_its_index(tmp_path: Path) -> None:
         for state in ExecutionState:
             selection = Selection(state=state)
             query = f"EXPLAIN QUERY PLAN {_sql.read_executions(selection)}"
-            steps = [step for *_, step in connection.execute(query, {**_sql.parameters(selection), "limit": 10})]
+            steps = [step for *_, step in connection.execute(query, {**parameters(selection), "limit": 10})]
             assert any("executions_live" in step for step in steps) is not state.is_terminal
             assert not any("TEMP B-TREE" in step for step in steps)
     journal.close()

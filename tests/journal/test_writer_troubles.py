@@ -11,7 +11,7 @@ import pytest
 from runstate import (
     ExecutionState,
     ExecutionTracker,
-    JournalConflictError,
+    FencedError,
     JournalError,
     JournalUnavailableError,
     Phase,
@@ -141,13 +141,13 @@ def test_a_conflict_costs_only_its_own_execution(tracker: ExecutionTracker, swit
     lost.phase(Phase.THINKING)
     lost.finish()
     kept = kept.finish()
-    with pytest.raises(JournalConflictError) as caught:
+    with pytest.raises(FencedError) as caught:
         tracker.flush()
-    assert caught.value.execution_ids == (lost.execution_id,)
+    assert caught.value.execution_id == lost.execution_id
     for call in (lost.heartbeat, lambda: lost.phase(Phase.THINKING), lost.complete):
-        with pytest.raises(JournalConflictError) as caught:
+        with pytest.raises(FencedError) as caught:
             call()
-        assert caught.value.execution_ids == (lost.execution_id,)
+        assert caught.value.execution_id == lost.execution_id
     tracker.flush()
     kept.complete("still")
     tracker.flush()

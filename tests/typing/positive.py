@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator, Mapping
 from pathlib import Path
-from typing import Literal, assert_type
+from typing import Literal, assert_never, assert_type
 
 import runstate
 from runstate import (
@@ -12,10 +12,12 @@ from runstate import (
     TRANSITIONS,
     AsyncAgent,
     Cancelled,
+    CancelRequest,
     Cause,
     Clock,
     Completed,
     Created,
+    Diagnosis,
     Died,
     Entry,
     Event,
@@ -35,11 +37,14 @@ from runstate import (
     Outcome,
     Phase,
     PhaseChange,
+    RejectedMove,
     Statistics,
     Subscription,
     SyncAgent,
     TimedOut,
     Transition,
+    Warned,
+    Worker,
 )
 
 S = ExecutionState
@@ -174,6 +179,12 @@ def sync_block(tracker: ExecutionTracker) -> None:
         assert_type(runstate.current(), Execution[Literal[ExecutionState.RUNNING]])
         run.complete(1)
     assert_type(tracker.statistics(), Statistics)
+    assert_type(tracker.cancel("e", "enough"), CancelRequest)
+    assert_type(tracker.cancel_request("e"), CancelRequest | None)
+    assert_type(tracker.rejected("e"), RejectedMove | None)
+    assert_type(tracker.worker("w"), Worker | None)
+    assert_type(tracker.workers(departed=1), tuple[Worker, ...])
+    assert_type(runstate.diagnose("runs.db"), tuple[Diagnosis, ...])
 
 
 async def async_block(tracker: ExecutionTracker) -> None:
@@ -322,6 +333,10 @@ def reading(tracker: ExecutionTracker, execution_id: str) -> None:
                 assert_type(entry.target, ExecutionState)
             case PhaseChange():
                 assert_type(entry.phase, Phase)
+            case Warned():
+                assert_type(entry.cause, Cause)
+            case _:
+                assert_never(entry)
 
 
 async def waiting(tracker: ExecutionTracker, execution_id: str) -> None:

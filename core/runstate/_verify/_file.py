@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import sqlite3
 import stat
 from collections.abc import Iterable, Iterator
@@ -12,13 +14,17 @@ from typing import Final
 from .._errors import JournalVersionError, describe
 from .._states import TERMINAL, in_table_order
 from ..journal import _sql
+from . import _fleet
 from ._finding import Finding
-from ._log import ExecutionLog, Row, Value, id_text
+from ._log import ExecutionLog, Row, Value, id_text, named
 
 INTEGRITY_ROWS: Final = 10_000
 """How many troubles SQLite's own check reports before it stops."""
 LONGEST_NAME: Final = 300
 """Characters of a path that a message shows."""
+_SQLITE: Final = _fleet.Dialect(
+    "", "boot_id", "SELECT coalesce(max(seq), 0) AS newest FROM sqlite_sequence WHERE name = 'entries'"
+)
 BUSY_TIMEOUT: Final = 5.0
 """Seconds to wait for a writer that holds the file."""
 
@@ -27,13 +33,14 @@ _DAMAGE: Final = (sqlite3.Error, UnicodeDecodeError)
 
 _EXECUTIONS: Final = """
 SELECT x.number, x.execution_id, x.agent, x.thread_id, x.user_id, x.state, x.seq, x.created_at_ns, x.updated_at_ns,
-       w.incarnation, x.timeout, x.heartbeat_timeout, x.phase, x.phase_detail, x.metadata_json, x.worker
-FROM executions AS x LEFT JOIN workers AS w ON w.number = x.worker
+       w.incarnation, x.timeout, x.heartbeat_timeout, x.phase, x.phase_detail, x.metadata_json, x.worker,
+       w.fenced_by, r.asked_by
+FROM executions AS x LEFT JOIN workers AS w ON w.number = x.worker LEFT JOIN requests AS r ON r.number = x.number
 ORDER BY x.number
 """
 _ENTRIES: Final = """
 SELECT e.position, e.seq, e.at_ns, w.incarnation, e.worker, e.source, e.target, e.phase, e.detail, e.cause, e.error,
-       e.evidence_json, e.result_json
+       e.evidence_json, e.result_json, w.gone_position
 FROM entries AS e LEFT JOIN workers AS w ON w.number = e.worker
 WHERE e.number = ? ORDER BY e.seq, e.position
 """
@@ -63,8 +70,8 @@ def findings(file: Path, *, immutable: bool) -> Iterator[Finding]:
         if not stat.S_ISREG(status.st_mode):
             yield Finding("file", None, f"{name} is no regular file; give the path of a journal")
             return
-        with file.open("rb"):
-            pass
+        if not os.access(file, os.R_OK):  # not by opening it: see `_peek`
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
         connection = _open(file, immutable=immutable)
     except FileNotFoundError:
         yield Finding("file", None, f"{name} does not exist; give the path of a journal")
@@ -129,6 +136,9 @@ def _checked(name: str, connection: sqlite3.Connection) -> Iterator[Finding]:
     yield from _guarded("the bookkeeping", _meta(connection))
     yield from _guarded("the ids", _unique(connection))
     yield from _guarded("the entries", _orphans(connection))
+    yield from _guarded("the workers", _fleet.workers(connection.execute, _SQLITE))
+    yield from _guarded("the requests", _fleet.requests(connection.execute, _SQLITE))
+    yield from _guarded("the rejected ends", _fleet.rejected(connection.execute, _SQLITE))
     yield from _guarded("the executions", _executions(connection))
 
 
@@ -215,7 +225,7 @@ def _orphans(connection: sqlite3.Connection) -> Iterator[Finding]:
 
 def _executions(connection: sqlite3.Connection) -> Iterator[Finding]:
     for row in connection.execute(_EXECUTIONS):
-        execution = dict(row)
+        execution = named(row)
         entries = _entries(connection, row["number"])
         yield from _guarded("its log", ExecutionLog(execution).check(entries), id_text(execution["execution_id"]))
 

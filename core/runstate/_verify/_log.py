@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Final, TypeAlias
 
-from .._codec import decode_created, decode_phase_change, decode_record, decode_transition
+from .._codec import decode_created, decode_phase_change, decode_record, decode_transition, decode_warned
 from .._errors import RecordDecodeError, describe
 from .._json import decode_json
-from .._records import Created, Entry, Transition
+from .._records import Created, Entry, PhaseChange, Transition, Warned
 from .._states import CAUSES, INITIAL, TRANSITIONS, Cause, ExecutionState, in_table_order
 from ._finding import Finding
 
@@ -20,8 +20,14 @@ Value: TypeAlias = str | int | float | bytes | None
 """What a column of a damaged journal may hold, whatever its type says."""
 Row: TypeAlias = Mapping[str, Value]
 
+_NOT_OF_THE_RECORD: Final = frozenset({"number", "worker", "fenced_by", "asked_by"})
 _ENDS: Final = ("cause", "error", "evidence_json", "result_json")
 """The columns of an entry that only an end may fill."""
+
+
+def named(row: Row) -> dict[str, Value]:
+    """Name the columns of a row as the query does: SQLite names them as a damaged schema does, where only the case differs."""
+    return {name.lower(): row[name] for name in row.keys()}  # noqa: SIM118 - an sqlite3.Row iterates over its values
 
 
 def id_text(value: Value) -> str:
@@ -49,7 +55,7 @@ class ExecutionLog:
     def check(self, entries: Iterable[Row]) -> Iterator[Finding]:
         """Yield what is wrong with the execution, given its entries by seq."""
         for row in entries:
-            yield from self._check_entry(dict(row))
+            yield from self._check_entry(named(row))
         if self.seq == 0:
             yield self._finding("log", "it has no entries; expected at least its creation")
         else:
@@ -72,7 +78,14 @@ class ExecutionLog:
             self.position = max(self.position, position)
         if isinstance(at_ns, int) and self.at_ns is not None and at_ns < self.at_ns:
             yield self._finding("time", f"entry {describe(seq)} is {self.at_ns - at_ns} ns earlier than the one before")
-        if row["worker"] != self.execution["worker"]:
+        gone_position = row.get("gone_position")
+        if isinstance(gone_position, int) and isinstance(position, int) and position > gone_position:
+            yield self._finding(
+                "fence",
+                f"entry {describe(seq)}, at position {position}, was written by worker {describe(row['worker'])}, "
+                f"which had gone at position {gone_position}",
+            )
+        if row["worker"] != self.execution["worker"] and not self._is_burial(row):
             yield self._finding(
                 "owner",
                 f"entry {describe(seq)} was written by worker {describe(row['worker'])}, but worker "
@@ -83,7 +96,7 @@ class ExecutionLog:
         self.at_ns = at_ns if isinstance(at_ns, int) else self.at_ns
         if first:
             self.created_at_ns = self.at_ns
-        if (row["target"] is None) == (row["phase"] is None):
+        if row["target"] is not None and row["phase"] is not None:
             yield self._finding("decode", f"entry {describe(seq)} must be either a move or a phase")
         if self.state is not None and self.state.is_terminal:
             yield self._finding("end", f"entry {describe(seq)} comes after the end, {self.state.name}")
@@ -98,41 +111,54 @@ class ExecutionLog:
             return
         yield from self._take(entry, row, first=first)
 
+    def _is_burial(self, row: dict[str, Value]) -> bool:
+        """Whether an entry that another than the owner has written is the end of what a fenced owner had left live."""
+        if self.execution.get("fenced_by") is None:
+            return False
+        cancelled = row["target"] == ExecutionState.CANCELLED.value and self.execution.get("asked_by") is not None
+        return cancelled or row["target"] == ExecutionState.DEAD.value
+
     def _decode(self, row: dict[str, Value]) -> Entry:
-        _check_text(row)
+        check_text(row)
         place: dict[str, object] = {
             "execution_id": self.execution["execution_id"],
             **{name: row[name] for name in ("seq", "at_ns", "incarnation")},
         }
         if row["phase"] is not None:
             return decode_phase_change({**place, "phase": row["phase"], "detail": row["detail"]})
+        if row["source"] is None and row["target"] is None:
+            return decode_warned({**place, "cause": row["cause"], "detail": row["detail"]})
         if row["source"] is None:
-            _check_text(self.execution)
+            check_text(self.execution)
             names = ("agent", "thread_id", "user_id", "timeout", "heartbeat_timeout", "metadata_json")
             created = decode_created({**place, **{name: self.execution[name] for name in names}})
-            _decode_column("metadata_json", created.metadata_json)
+            decode_column("metadata_json", created.metadata_json)
             return created
         names = ("source", "target", "cause", "error", "evidence_json", "result_json")
         transition = decode_transition({**place, **{name: row[name] for name in names}})
-        _decode_column("result_json", transition.result_json)
+        decode_column("result_json", transition.result_json)
         return transition
 
     def _take(self, entry: Entry, row: dict[str, Value], *, first: bool) -> Iterator[Finding]:
         if isinstance(entry, Created) != first or (first and row["target"] != INITIAL.value):
-            move = f"{describe(row['source'])} -> {describe(row['target'])}"
-            what = move if row["phase"] is None else f"phase {describe(row['phase'])}"
-            wanted = f"its creation, as {INITIAL.value}" if first else "a move or a phase: only entry 1 is a creation"
+            what = f"{describe(row['source'])} -> {describe(row['target'])}"
+            if isinstance(entry, PhaseChange):
+                what = f"phase {describe(row['phase'])}"
+            elif isinstance(entry, Warned):
+                what = f"a warning of {entry.cause.name}"
+            wanted = f"its creation, as {INITIAL.value}" if first else "anything else: only entry 1 is a creation"
             yield self._finding("log", f"entry {entry.seq} is {what}; expected {wanted}")
         if isinstance(entry, Transition):
             yield from self._take_move(entry)
         elif isinstance(entry, Created):
             self.state = INITIAL
-        else:
+        elif isinstance(entry, PhaseChange):
             self.phase, self.phase_detail = row["phase"], row["detail"]
-        if row["phase"] is None and row["detail"] is not None:
+        if row["detail"] is not None and not isinstance(entry, PhaseChange | Warned):
             yield self._finding("decode", f"entry {entry.seq} has a phase's detail, but is no phase")
         ends = isinstance(entry, Transition) and entry.target.is_terminal
-        filled = [name for name in _ENDS if row[name] is not None]
+        own = ("cause",) if isinstance(entry, Warned) else ()
+        filled = [name for name in _ENDS if row[name] is not None and name not in own]
         if filled and not ends:
             yield self._finding("cause", f"entry {entry.seq} has {', '.join(filled)}, but is no end")
         self.end = row if ends else {}
@@ -186,16 +212,16 @@ class ExecutionLog:
                 )
 
     def _check_record(self) -> Iterator[Finding]:
-        row = {name: value for name, value in self.execution.items() if name not in {"number", "worker"}}
+        row = {name: value for name, value in self.execution.items() if name not in _NOT_OF_THE_RECORD}
         try:
-            _check_text(row)
+            check_text(row)
             record = decode_record({**row, **{name: self.end.get(name) for name in _ENDS}})
-            _decode_column("metadata_json", record.metadata_json)
+            decode_column("metadata_json", record.metadata_json)
         except RecordDecodeError as error:
             yield self._finding("decode", f"its row in executions: {error}")
 
 
-def _check_text(row: Row) -> None:
+def check_text(row: Row) -> None:
     """Refuse text that was not UTF-8 in the file; reading has turned such bytes into lone surrogates.
 
     Raises:
@@ -209,7 +235,7 @@ def _check_text(row: Row) -> None:
                 raise RecordDecodeError(name, "valid UTF-8", value) from error
 
 
-def _decode_column(name: str, encoded: bytes | None) -> None:
+def decode_column(name: str, encoded: bytes | None) -> None:
     """Decode a JSON column to see that it can be.
 
     Raises:

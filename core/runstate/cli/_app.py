@@ -1,48 +1,51 @@
-"""The commands, and what becomes of their errors: one line on standard error and an exit code that says what kind."""
+"""The commands: what each takes and prints. How they end is `_exits`."""
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Sequence
-from contextlib import suppress
+from math import inf
 from typing import Annotated, Final, Literal
 
-import cyclopts
 from cyclopts import App, Parameter
 from rich.text import Text
 
 import runstate
-from runstate import (  # fmt: skip
-    ExecutionState,
-    ExecutionTracker,
-    InvalidValueError,
-    JournalError,
-    RecordDecodeError,
-    RunstateError,
-    UnknownExecutionError,
+from runstate import ExecutionState, ExecutionTracker, Severity
+
+from ._console import (  # fmt: skip
+    UsageError,
+    plain_console,
+    print_json,
+    print_view,
+    shown,
+    state_text,
+    without_password,
 )
-
-from ._console import UsageError, plain_console, print_json, print_view, printable, shown
 from ._diagram import mermaid
-from ._plain import entry_data, finding_data, record_data, table_data
-from ._views import ExecutionsView, execution_view, findings_view, states_view
-
-OK: Final = 0
-WRONG: Final = 1
-USAGE: Final = 2
-UNKNOWN: Final = 3
-UNREADABLE: Final = 4
-INTERRUPTED: Final = 130
-BROKEN_PIPE: Final = 141
+from ._exits import OK, UNREADABLE, WRONG, complain, ended
+from ._fleet import diagnoses_view, request_text, verdict_text, workers_view
+from ._plain import (  # fmt: skip
+    diagnosis_data,
+    entry_data,
+    finding_data,
+    record_data,
+    rejected_data,
+    request_data,
+    table_data,
+    worker_data,
+)
+from ._views import execution_view, executions_view, findings_view, states_view
 
 _HELP: Final = """\
-Look into the journal of agent executions, and check it; check code that uses it.
+Look into the journal of agent executions, its workers and its health; cancel
+executions; check code that uses it.
 
 Exit codes:
   0    fine
-  1    something is wrong: verify found damage, audit found something, migrate
-       left something, the demo lost an execution, stubs are missing
+  1    something is wrong: verify found damage, doctor a problem, audit found
+       something, migrate left something, the demo lost an execution, stubs
+       are missing, an execution could not be cancelled
   2    the command line cannot be understood, or the extra is not installed
   3    no execution has this id
   4    no journal there, or one that is unreadable, damaged or newer
@@ -56,12 +59,14 @@ standard output, with times in nanoseconds since the Unix epoch.
 _FILE_RULES: Final = frozenset({"file", "format", "version"})
 """What `verify` reports when there is no journal to check."""
 
+_NOT_HERE: Final = "memory: lives in the process that made it; give the path of a journal file"
+
 _Journal = Annotated[
     str,
     Parameter(
         name=["--journal", "-j"],
         env_var="RUNSTATE_JOURNAL",
-        help="The journal: a file, or sqlite:///path. Also without --journal, as the last argument.",
+        help="The journal: a file, sqlite:///path or postgresql://…. Also without --journal, as the last argument.",
     ),
 ]
 _Json = Annotated[bool, Parameter(negative="", show_default=False, help="Print JSON.")]
@@ -93,7 +98,7 @@ def ls(
         print_json([record_data(record) for record in found])
         return OK
     more = f"; there may be more, see --limit {limit}" if len(found) == limit else ""
-    listing = (ExecutionsView(found), "") if found else ()
+    listing = (executions_view(found), "") if found else ()
     print_view(*listing, Text(f"{len(found):,} execution{'' if len(found) == 1 else 's'}{more}", "dim"))
     return OK
 
@@ -105,15 +110,87 @@ def show(
     *,
     json: _Json = False,
 ) -> int:
-    """Show one execution: its facts, its history with times and phases, how and why it ended."""
+    """Show one execution: its facts, its history with times and phases, its owner, how and why it ended."""
     with _open(journal) as tracker:
         record = tracker.get(execution_id)
         timeline = tracker.timeline(execution_id)
+        owner = tracker.worker(record.incarnation)
+        request = tracker.cancel_request(execution_id)
+        rejected = tracker.rejected(execution_id)
     if json:
-        print_json({"execution": record_data(record), "timeline": [entry_data(entry) for entry in timeline]})
+        print_json(
+            {
+                "execution": record_data(record),
+                "timeline": [entry_data(entry) for entry in timeline],
+                "owner": None if owner is None else worker_data(owner),
+                "request": None if request is None else request_data(request),
+                "rejected": None if rejected is None else rejected_data(rejected),
+            }
+        )
     else:
-        print_view(execution_view(record, timeline))
+        print_view(execution_view(record, timeline, owner=owner, request=request, rejected=rejected))
     return OK
+
+
+@app.command
+def workers(
+    journal: _Journal = "runs.db",
+    *,
+    departed: Annotated[int, Parameter(help="Also at most this many of those that have gone, the newest.")] = 0,
+    json: _Json = False,
+) -> int:
+    """List the processes that write the journal: those alive, and those that have left something live."""
+    with _open(journal) as tracker:
+        found = tracker.workers(departed=departed)
+    if json:
+        print_json([worker_data(worker) for worker in found])
+        return OK
+    listing = (workers_view(found), "") if found else ()
+    print_view(*listing, Text(f"{len(found):,} worker{'' if len(found) == 1 else 's'}", "dim"))
+    return OK
+
+
+@app.command
+def cancel(
+    execution_id: Annotated[str, Parameter(name="ID", help="The execution's id, as ls prints it.")],
+    journal: _Journal = "runs.db",
+    *,
+    reason: Annotated[str | None, Parameter(help="Why; kept in the history.")] = None,
+    wait: Annotated[float | None, Parameter(help="Wait at most this many seconds until it has ended.")] = None,
+    json: _Json = False,
+) -> int:
+    """Ask the process that owns an execution to cancel it; whoever buries that process does it in its stead."""
+    if wait is not None and not 0 < wait < inf:
+        raise UsageError("--wait must be a number of seconds, more than 0")
+    with _open(journal) as reader:  # before it is opened for writing, which would make a journal where there is none
+        reader.get(execution_id)
+    with runstate.open(journal) as tracker:
+        request = tracker.cancel(execution_id, reason)
+        if wait is not None:
+            tracker.wait(execution_id, timeout=wait)
+        record = tracker.get(execution_id)
+    if json:
+        print_json({"request": request_data(request), "execution": record_data(record)})
+    else:
+        said = (
+            Text("cancelling ").append_text(shown(execution_id, "bold")).append(": ").append_text(request_text(request))
+        )
+        print_view(said, Text("it is ").append_text(state_text(record.state, record.cause)))
+    return WRONG if record.is_terminal and record.state is not ExecutionState.CANCELLED else OK
+
+
+@app.command
+def doctor(journal: _Journal = "runs.db", *, json: _Json = False) -> int:
+    """Say what ails a journal and its workers: who holds locks, what hangs, which clocks are wrong, what grows; it only reads."""
+    if journal == "memory:":
+        raise UsageError(_NOT_HERE)
+    diagnoses = runstate.diagnose(journal)
+    journal = without_password(journal)
+    if json:
+        print_json({"journal": journal, "diagnoses": [diagnosis_data(one) for one in diagnoses]})
+    else:
+        print_view(diagnoses_view(diagnoses), "", verdict_text(diagnoses, shown(journal)))
+    return WRONG if any(one.severity is Severity.PROBLEM for one in diagnoses) else OK
 
 
 @app.command
@@ -138,13 +215,14 @@ def states(
 
 @app.command
 def verify(journal: _Journal = "runs.db", *, json: _Json = False) -> int:
-    """Check every invariant of a journal file, strictly read-only, and say everything that is wrong with it."""
+    """Check every invariant of a journal, strictly read-only, and say everything that is wrong with it."""
     findings = runstate.verify(journal)
+    journal = without_password(journal)
     if json:
         print_json({"journal": journal, "findings": [finding_data(finding) for finding in findings]})
     unreadable = [finding for finding in findings if finding.rule in _FILE_RULES]
     if unreadable:
-        _complain(unreadable[0].message)
+        complain(unreadable[0].message)
         return UNREADABLE
     if not json:
         if findings:
@@ -252,29 +330,8 @@ def demo(
 
 
 def run(arguments: Sequence[str]) -> int:
-    """Run one command and return its exit code. Errors that are somebody's to mend become one line."""
-    _survive_narrow_encodings()
-    try:
-        code = _dispatch(arguments)
-        sys.stdout.flush()
-    except BrokenPipeError:
-        _discard_output()
-        return BROKEN_PIPE
-    except KeyboardInterrupt:
-        _complain("interrupted")
-        return INTERRUPTED
-    except UnknownExecutionError as error:
-        return _complain(str(error), UNKNOWN)
-    except (JournalError, RecordDecodeError) as error:
-        return _complain(str(error), UNREADABLE)
-    except (cyclopts.CycloptsError, UsageError, InvalidValueError) as error:
-        return _complain(f"{error} (see runstate --help)", USAGE)
-    except RunstateError as error:
-        return _complain(str(error), WRONG)
-    except OSError as error:  # standard output cannot be written: a full disk, for example
-        _discard_output()
-        return _complain(str(error), WRONG)
-    return code
+    """Run one command and return its exit code."""
+    return ended(lambda: _dispatch(arguments))
 
 
 def _dispatch(arguments: Sequence[str]) -> int:
@@ -290,27 +347,5 @@ def _dispatch(arguments: Sequence[str]) -> int:
 
 def _open(journal: str) -> ExecutionTracker:
     if journal == "memory:":
-        raise UsageError("memory: lives in the process that made it; give the path of a journal file")
+        raise UsageError(_NOT_HERE)
     return runstate.open(journal, read_only=True)
-
-
-def _complain(message: str, code: int = UNREADABLE) -> int:
-    with suppress(BrokenPipeError):
-        sys.stderr.write(f"runstate: {printable(' '.join(message.split()))}\n")
-        sys.stderr.flush()
-    return code
-
-
-def _survive_narrow_encodings() -> None:
-    """Escape what the terminal's encoding cannot carry: an arrow must not end a listing."""
-    for stream in (sys.stdout, sys.stderr):
-        reconfigure = getattr(stream, "reconfigure", None)
-        if reconfigure is not None:
-            reconfigure(errors="backslashreplace")
-
-
-def _discard_output() -> None:
-    """Point standard output at nothing, so that the interpreter's last flush is quiet too."""
-    nothing = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nothing, sys.stdout.fileno())
-    os.close(nothing)

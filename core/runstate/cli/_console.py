@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
@@ -88,6 +89,12 @@ def printable(text: str) -> str:
     if text.isprintable():
         return text
     return "".join(char if char.isprintable() else char.encode("unicode_escape").decode("ascii") for char in text)
+
+
+def without_password(journal: str) -> str:
+    """Name a journal without the password that its URL may hold."""
+    journal = re.sub(r"(?<=://)([^/?@]*:)[^/?@]*@", r"\1***@", journal)
+    return re.sub(r"(?<=password=)[^&]*", "***", journal)
 
 
 def shown(text: str | None, style: str = "", limit: int | None = None) -> Text:

@@ -4,21 +4,36 @@ from __future__ import annotations
 
 from dataclasses import fields
 from enum import Enum
+from typing import Final
 
 from runstate import (
     CAUSES,
     TRANSITIONS,
+    CancelRequest,
     Created,
+    Diagnosis,
     Entry,
     Evidence,
     ExecutionRecord,
     ExecutionState,
+    Fence,
     Finding,
     Phase,
     PhaseChange,
+    RejectedMove,
+    Transition,
+    Warned,
+    Worker,
 )
 
 from ._console import Plain
+
+_KINDS: Final[dict[type[Entry], str]] = {
+    Created: "created",
+    Transition: "transition",
+    PhaseChange: "phase",
+    Warned: "warned",
+}
 
 
 def record_data(record: ExecutionRecord) -> dict[str, Plain]:
@@ -29,13 +44,12 @@ def record_data(record: ExecutionRecord) -> dict[str, Plain]:
 
 
 def entry_data(entry: Entry) -> dict[str, Plain]:
-    """Describe one line of a log as data; `kind` tells the three kinds apart."""
-    kind = "created" if isinstance(entry, Created) else "phase" if isinstance(entry, PhaseChange) else "transition"
-    data: dict[str, Plain] = {"kind": kind}
+    """Describe one line of a log as data; `kind` tells the kinds apart."""
+    data: dict[str, Plain] = {"kind": _KINDS[type(entry)]}
     for name, value in entry._asdict().items():
         if not name.endswith("_json"):
             data[name] = _plain(value)
-    if not isinstance(entry, Created | PhaseChange):
+    if isinstance(entry, Transition):
         data["result"] = entry.result
     return data
 
@@ -43,6 +57,30 @@ def entry_data(entry: Entry) -> dict[str, Plain]:
 def finding_data(finding: Finding) -> dict[str, Plain]:
     """Describe a finding as data."""
     return {"rule": finding.rule, "execution_id": finding.execution_id, "message": finding.message}
+
+
+def worker_data(worker: Worker) -> dict[str, Plain]:
+    """Describe a worker as data."""
+    data = {name: _plain(value) for name, value in worker._asdict().items()}
+    return {**data, "state": worker.state.value}
+
+
+def request_data(request: CancelRequest) -> dict[str, Plain]:
+    """Describe a request to cancel as data."""
+    return {name: _plain(value) for name, value in request._asdict().items()}
+
+
+def rejected_data(rejected: RejectedMove) -> dict[str, Plain]:
+    """Describe an end that came too late as data."""
+    return {"move": entry_data(rejected.move), "rejected_at_ns": rejected.rejected_at_ns}
+
+
+def diagnosis_data(diagnosis: Diagnosis) -> dict[str, Plain]:
+    """Describe a diagnosis as data."""
+    return {
+        **{name: _plain(value) for name, value in diagnosis._asdict().items() if name != "execution_ids"},
+        "execution_ids": list(diagnosis.execution_ids),
+    }
 
 
 def table_data() -> dict[str, Plain]:
@@ -61,7 +99,7 @@ def _values(states: frozenset[ExecutionState]) -> list[Plain]:
 def _plain(value: object) -> Plain:
     if isinstance(value, Enum):
         return str(value.value)
-    if isinstance(value, Evidence):
+    if isinstance(value, Evidence | Fence):
         return {name: _plain(part) for name, part in value._asdict().items()}
     if value is None or isinstance(value, str | int | float):
         return value

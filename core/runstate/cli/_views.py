@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
-from typing import Final, Literal
+from collections.abc import Sequence
+from typing import Final
 
 from rich import box
-from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
+from rich.console import Group, RenderableType
 from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
@@ -15,6 +15,7 @@ from rich.text import Text
 from runstate import (
     CAUSES,
     TRANSITIONS,
+    CancelRequest,
     Cause,
     Created,
     Entry,
@@ -24,9 +25,14 @@ from runstate import (
     Finding,
     Phase,
     PhaseChange,
+    RejectedMove,
+    Transition,
+    Worker,
 )
 
 from ._console import moment, shown, span, state_text
+from ._fleet import owner_text, rejected_text, request_text
+from ._listing import Listing
 
 _NAME: Final = 40
 """Characters of a name that a listing shows."""
@@ -34,53 +40,21 @@ _ONE_LINE: Final = 80
 """Characters up to which JSON is shown on one line."""
 
 
-class ExecutionsView:
-    """Executions, one a row; a narrow terminal gets fewer columns, and never a cut id: it is there to be copied."""
-
-    _CELLS: Final[dict[str, Callable[[ExecutionRecord], Text]]] = {
-        "execution": lambda record: shown(record.execution_id, "bold"),
-        "state": lambda record: state_text(record.state),
-        "agent": lambda record: shown(record.agent, limit=_NAME),
-        "thread": lambda record: shown(record.thread_id, limit=_NAME),
-        "user": lambda record: shown(record.user_id, limit=_NAME),
-        "created (UTC)": lambda record: Text(moment(record.created_at_ns)),
-        "took": lambda record: Text("" if record.duration is None else span(record.duration)),
+def executions_view(records: Sequence[ExecutionRecord]) -> RenderableType:
+    """Executions, one a row."""
+    last = "doing, or why it ended"
+    columns = {
+        "execution": [shown(record.execution_id, "bold") for record in records],
+        "state": [state_text(record.state) for record in records],
+        "agent": [shown(record.agent, limit=_NAME) for record in records],
+        "thread": [shown(record.thread_id, limit=_NAME) for record in records],
+        "user": [shown(record.user_id, limit=_NAME) for record in records],
+        "created (UTC)": [Text(moment(record.created_at_ns)) for record in records],
+        "took": [Text("" if record.duration is None else span(record.duration)) for record in records],
+        last: [_now(record) for record in records],
     }
-    _LAST: Final = "doing, or why it ended"
-    _BY_IMPORTANCE: Final = ("execution", "state", "took", "thread", _LAST, "created (UTC)", "user", "agent")
-    _GAP: Final = 2
-    """Blanks between two columns."""
-
-    def __init__(self, records: Sequence[ExecutionRecord]) -> None:
-        self._columns = {name: [cell(record) for record in records] for name, cell in self._CELLS.items()}
-        self._widths = {
-            name: max([len(name), *(cell.cell_len for cell in cells)]) for name, cells in self._columns.items()
-        }
-        self._columns[self._LAST] = [_now(record) for record in records]
-        self._widths[self._LAST] = len(self._LAST)
-
-    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        fitting, room = self._fitting(options.max_width)
-        table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, self._GAP, 0, 0))
-        for name in fitting:
-            justify: Literal["left", "right"] = "right" if name == "took" else "left"
-            table.add_column(name, no_wrap=True, min_width=self._widths[name], justify=justify)
-        for cell in self._columns[self._LAST]:
-            cell.truncate(room + self._widths[self._LAST], overflow="ellipsis")
-        for row in zip(*(self._columns[name] for name in fitting), strict=True):
-            table.add_row(*row)
-        yield table
-
-    def _fitting(self, room: int) -> tuple[list[str], int]:
-        """The columns that there is room for, in their order, and the room that is left, which the last one gets."""
-        fitting = {"execution"}
-        for name in self._BY_IMPORTANCE:
-            width = self._widths[name] + self._GAP + 1
-            if width > room:
-                break
-            room -= width
-            fitting.add(name)
-        return [name for name in self._columns if name in fitting], room
+    by_importance = ("execution", "state", "took", "thread", last, "created (UTC)", "user", "agent")
+    return Listing(columns, by_importance, right={"took"}, cut=last)
 
 
 def _now(record: ExecutionRecord) -> Text:
@@ -99,8 +73,15 @@ def _phase_text(phase: Phase | None, detail: str | None) -> Text:
     return text
 
 
-def execution_view(record: ExecutionRecord, timeline: Sequence[Entry]) -> RenderableType:
-    """One execution: its facts, its log, its end."""
+def execution_view(
+    record: ExecutionRecord,
+    timeline: Sequence[Entry],
+    *,
+    owner: Worker | None,
+    request: CancelRequest | None,
+    rejected: RejectedMove | None,
+) -> RenderableType:
+    """One execution: its facts, its log, its end, and what the others have to do with it."""
     head = Text("execution ").append_text(shown(record.execution_id, "bold")).append("  ")
     head.append_text(state_text(record.state, record.cause))
     facts = Table.grid(padding=(0, 2))
@@ -113,13 +94,17 @@ def execution_view(record: ExecutionRecord, timeline: Sequence[Entry]) -> Render
     if record.duration is not None:
         facts.add_row("took", span(record.duration))
     facts.add_row("limits", _limits(record))
-    facts.add_row("owner", shown(record.incarnation))
+    facts.add_row("owner", owner_text(record.incarnation, owner))
+    if request is not None:
+        facts.add_row("cancel", request_text(request))
     if record.metadata_json is not None:
         facts.add_row("metadata", _json_text(record.metadata))
     parts: list[RenderableType] = [head, Padding(facts, (0, 0, 1, 2), expand=False), _timeline_view(record, timeline)]
     end = _end_view(record)
     if end is not None:
         parts.append(Padding(end, (1, 0, 0, 2), expand=False))
+    if rejected is not None:
+        parts.append(Padding(_rejected_view(rejected), (1, 0, 0, 2), expand=False))
     return Group(*parts)
 
 
@@ -147,8 +132,11 @@ def _entry_text(entry: Entry) -> Text:
         return Text("created")
     if isinstance(entry, PhaseChange):
         return Text("  ").append_text(_phase_text(entry.phase, entry.detail))
-    text = state_text(entry.source).append(" → ", "dim")
-    return text.append_text(state_text(entry.target, entry.cause))
+    if isinstance(entry, Transition):
+        text = state_text(entry.source).append(" → ", "dim")
+        return text.append_text(state_text(entry.target, entry.cause))
+    text = Text("warned of ").append_text(state_text(ExecutionState.DEAD, entry.cause))
+    return text if not entry.detail else text.append("\n").append_text(shown(entry.detail, "dim"))
 
 
 def _end_view(record: ExecutionRecord) -> Table | None:
@@ -164,6 +152,16 @@ def _end_view(record: ExecutionRecord) -> Table | None:
     if record.evidence is not None:
         _add_evidence(end, record.evidence)
     return end
+
+
+def _rejected_view(rejected: RejectedMove) -> Table:
+    late = Table.grid(padding=(0, 2))
+    late.add_column(style="dim", no_wrap=True)
+    late.add_column(overflow="fold")
+    late.add_row("too late", rejected_text(rejected))
+    if rejected.move.target is ExecutionState.COMPLETED:
+        late.add_row("result", _json_text(rejected.move.result))
+    return late
 
 
 def _add_evidence(end: Table, evidence: Evidence) -> None:

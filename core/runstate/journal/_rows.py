@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final, TypeAlias, cast
 
-from .._codec import decode_created, decode_phase_change, decode_record, decode_transition
+from .._codec import decode_created, decode_phase_change, decode_record, decode_transition, decode_warned
 from .._errors import RecordDecodeError
 from .._records import Entry, Event, ExecutionRecord
 
@@ -20,6 +20,8 @@ def event_of(row: Row) -> Event:
     entry: Entry
     if phase is not None:
         entry = decode_phase_change({**place, "phase": phase, "detail": detail})
+    elif source is None and target is None:
+        entry = decode_warned({**place, "cause": cause, "detail": detail})
     elif source is None:
         entry = decode_created(
             {

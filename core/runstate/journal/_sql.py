@@ -1,4 +1,4 @@
-"""The schema of the SQL journals, rendered from the transition table, and every statement that they run.
+"""The schema of the SQLite journal, rendered from the transition table, and every statement that it runs.
 
 The database holds the rules itself, so a program that writes raw SQL can do no more than runstate can:
 
@@ -7,62 +7,39 @@ The database holds the rules itself, so a program that writes raw SQL can do no 
 - `executions.state` and `.seq` follow the entries by trigger, and refuse to be written in any other way.
 - Entries never change, and go only when their execution has ended (retention).
 
+This is version 1, and all statements of `Journal`; version 2 and the statements of `Fleet` are in `_sql_fleet`.
+
 How an execution ended (cause, evidence, error, result) stands once, in its last entry, which is found by its seq.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from enum import Enum
 from typing import Final
 
 from .._records import Selection
-from .._states import CAUSES, INITIAL, LIVE, TERMINAL, TRANSITIONS, Cause, ExecutionState, Phase, in_table_order
+from .._states import INITIAL, LIVE, ExecutionState, Phase
+from ._rules import (
+    ENTRY_CHANGED,
+    EVENT_COLUMNS,
+    PRUNED_SHRANK,
+    READ_ONLY_STATE,
+    RECORD_COLUMNS,
+    REFUSED,
+    WORKER_CHANGED,
+    accepted_causes,
+    has_ended,
+    is_live,
+    legal_pairs,
+    one_of,
+)
+from ._sql_entries import COLUMNS, FOLLOWED, KEPT
+from ._sql_fleet import UPGRADE
 
 APPLICATION_ID: Final = 0x52554E53
 """Marks an SQLite file as a runstate journal: `RUNS`."""
-SCHEMA_VERSION: Final = 1
+SCHEMA_VERSION: Final = 2
 
-REFUSED: Final = "runstate: this entry does not continue its execution's log"
-READ_ONLY_STATE: Final = "runstate: state and seq follow the entries; insert an entry instead"
-PRUNED_SHRANK: Final = "runstate: the bookkeeping stays complete, and the newest pruned position only grows"
-WORKER_CHANGED: Final = "runstate: workers never change, and go only after all that they have written"
-ENTRY_CHANGED: Final = "runstate: entries never change, and go only after their execution has ended"
-
-
-def _one_of(column: str, members: Iterable[Enum]) -> str:
-    """Render the condition that a column is one of the members; of NULL it is NULL, as `IN` would be.
-
-    SQLite makes a temporary table for each `IN` with more than two members, each time that a row meets it. Over a durable life
-    that took as long as all else, the disk included.
-    """
-    return "(" + " OR ".join(f"{column} = '{member.value}'" for member in members) + ")"
-
-
-def _is_live(column: str) -> str:
-    return _one_of(column, in_table_order(LIVE))
-
-
-def _has_ended(column: str) -> str:
-    return _one_of(column, in_table_order(TERMINAL))
-
-
-def _legal_pairs() -> str:
-    return " OR ".join(
-        f"(NEW.source = '{source.value}' AND {_one_of('NEW.target', in_table_order(targets))})"
-        for source, targets in TRANSITIONS.items()
-        if targets
-    )
-
-
-def _accepted_causes() -> str:
-    return " OR ".join(
-        f"(target = '{state.value}' AND {_one_of('cause', sorted(causes, key=lambda cause: cause.value))})"
-        for state, causes in CAUSES.items()
-    )
-
-
-SCHEMA: Final = f"""
+VERSION_1: Final = f"""
 CREATE TABLE meta (key TEXT PRIMARY KEY, value INTEGER NOT NULL) STRICT, WITHOUT ROWID;
 INSERT INTO meta VALUES ('pruned', 0), ('ended', 0);
 
@@ -82,34 +59,20 @@ CREATE TABLE executions (
     timeout REAL CHECK (timeout > 0),
     heartbeat_timeout REAL CHECK (heartbeat_timeout > 0),
     metadata_json TEXT,
-    state TEXT NOT NULL DEFAULT '{INITIAL.value}' CHECK ({_one_of("state", ExecutionState)}),
+    state TEXT NOT NULL DEFAULT '{INITIAL.value}' CHECK ({one_of("state", ExecutionState)}),
     seq INTEGER NOT NULL DEFAULT 0,
     updated_at_ns INTEGER NOT NULL,
-    phase TEXT CHECK ({_one_of("phase", Phase)}),
+    phase TEXT CHECK ({one_of("phase", Phase)}),
     phase_detail TEXT
 ) STRICT;
 CREATE INDEX executions_by_thread ON executions (thread_id);
 CREATE INDEX executions_by_user ON executions (user_id);
-CREATE INDEX executions_live ON executions (state) WHERE {_is_live("state")};
-CREATE INDEX executions_ended ON executions (updated_at_ns) WHERE {_has_ended("state")};
+CREATE INDEX executions_live ON executions (state) WHERE {is_live("state")};
+CREATE INDEX executions_ended ON executions (updated_at_ns) WHERE {has_ended("state")};
 
-CREATE TABLE entries (
-    position INTEGER PRIMARY KEY AUTOINCREMENT,
-    number INTEGER NOT NULL REFERENCES executions,
-    seq INTEGER NOT NULL CHECK (seq > 0),
-    at_ns INTEGER NOT NULL,
-    worker INTEGER NOT NULL REFERENCES workers,
-    source TEXT CHECK ({_one_of("source", ExecutionState)}),
-    target TEXT CHECK ({_one_of("target", ExecutionState)}),
-    phase TEXT CHECK ({_one_of("phase", Phase)}),
-    detail TEXT,
-    cause TEXT CHECK ({_one_of("cause", Cause)}),
-    error TEXT,
-    evidence_json TEXT,
-    result_json TEXT,
-    UNIQUE (number, seq),
+CREATE TABLE entries ({COLUMNS}
     CHECK ((target IS NULL) <> (phase IS NULL)),
-    CHECK (CASE WHEN {_has_ended("target")} THEN evidence_json IS NOT NULL AND cause IS NOT NULL AND ({_accepted_causes()})
+    CHECK (CASE WHEN {has_ended("target")} THEN evidence_json IS NOT NULL AND cause IS NOT NULL AND ({accepted_causes()})
            ELSE cause IS NULL AND evidence_json IS NULL AND error IS NULL END),
     CHECK (result_json IS NULL OR target = '{ExecutionState.COMPLETED.value}'),
     CHECK (detail IS NULL OR phase IS NOT NULL)
@@ -120,22 +83,13 @@ WHEN EXISTS (SELECT 1 FROM entries WHERE position = NEW.position) OR NOT EXISTS 
     SELECT 1 FROM executions AS x
     WHERE x.number = NEW.number AND x.seq = NEW.seq - 1 AND x.worker = NEW.worker
       AND CASE
-        WHEN NEW.phase IS NOT NULL THEN NEW.source IS NULL AND NEW.seq > 1 AND {_is_live("x.state")}
+        WHEN NEW.phase IS NOT NULL THEN NEW.source IS NULL AND NEW.seq > 1 AND {is_live("x.state")}
         WHEN NEW.seq = 1 THEN NEW.source IS NULL AND NEW.target = '{INITIAL.value}'
-        ELSE x.state = NEW.source AND ({_legal_pairs()})
+        ELSE x.state = NEW.source AND ({legal_pairs("NEW.source", "NEW.target")})
       END
 )
 BEGIN SELECT RAISE(ABORT, '{REFUSED.replace("'", "''")}'); END;
-
-CREATE TRIGGER executions_follow_the_log AFTER INSERT ON entries
-BEGIN
-    UPDATE executions
-    SET seq = NEW.seq, state = coalesce(NEW.target, state), updated_at_ns = NEW.at_ns,
-        phase = coalesce(NEW.phase, phase),
-        phase_detail = CASE WHEN NEW.phase IS NULL THEN phase_detail ELSE NEW.detail END
-    WHERE number = NEW.number;
-END;
-
+{FOLLOWED}
 CREATE TRIGGER executions_begin_at_the_beginning BEFORE INSERT ON executions
 WHEN NEW.state <> '{INITIAL.value}' OR NEW.seq <> 0
   OR EXISTS (SELECT 1 FROM executions WHERE number = NEW.number OR execution_id = NEW.execution_id)
@@ -150,10 +104,10 @@ WHEN NOT EXISTS (
 BEGIN SELECT RAISE(ABORT, '{READ_ONLY_STATE}'); END;
 
 CREATE TRIGGER executions_go_after_their_entries BEFORE DELETE ON executions
-WHEN {_is_live("OLD.state")} OR EXISTS (SELECT 1 FROM entries WHERE number = OLD.number)
+WHEN {is_live("OLD.state")} OR EXISTS (SELECT 1 FROM entries WHERE number = OLD.number)
 BEGIN SELECT RAISE(ABORT, '{ENTRY_CHANGED}'); END;
 
-CREATE TRIGGER executions_ended_more AFTER UPDATE OF state ON executions WHEN {_has_ended("NEW.state")}
+CREATE TRIGGER executions_ended_more AFTER UPDATE OF state ON executions WHEN {has_ended("NEW.state")}
 BEGIN UPDATE meta SET value = value + 1 WHERE key = 'ended'; END;
 
 CREATE TRIGGER executions_ended_less AFTER DELETE ON executions
@@ -178,17 +132,13 @@ BEGIN SELECT RAISE(ABORT, '{WORKER_CHANGED}'); END;
 CREATE TRIGGER workers_go_last BEFORE DELETE ON workers
 WHEN EXISTS (SELECT 1 FROM executions WHERE worker = OLD.number) OR EXISTS (SELECT 1 FROM entries WHERE worker = OLD.number)
 BEGIN SELECT RAISE(ABORT, '{WORKER_CHANGED}'); END;
-
-CREATE TRIGGER entries_never_change BEFORE UPDATE ON entries
-BEGIN SELECT RAISE(ABORT, '{ENTRY_CHANGED}'); END;
-
-CREATE TRIGGER entries_go_with_their_execution BEFORE DELETE ON entries
-WHEN EXISTS (SELECT 1 FROM executions WHERE number = OLD.number AND {_is_live("state")})
-BEGIN SELECT RAISE(ABORT, '{ENTRY_CHANGED}'); END;
-
+{KEPT}
 PRAGMA application_id = {APPLICATION_ID};
-PRAGMA user_version = {SCHEMA_VERSION};
+PRAGMA user_version = 1;
 """
+"""What the first version made."""
+SCHEMA: Final = VERSION_1 + UPGRADE
+"""What a new file is made with: the first version and what upgrades it, so that both kinds of file are the same."""
 
 ADD_WORKER: Final = "INSERT INTO workers (incarnation) VALUES (?)"
 WORKER_NUMBER: Final = "SELECT number FROM workers WHERE incarnation = ?"
@@ -215,7 +165,7 @@ ENDED: Final = "SELECT value FROM meta WHERE key = 'ended'"
 _EXPIRED: Final = f"""
 SELECT number FROM (
     SELECT number, updated_at_ns, row_number() OVER (ORDER BY updated_at_ns, number) AS age FROM (
-        SELECT number, updated_at_ns FROM executions WHERE {_has_ended("state")} ORDER BY updated_at_ns LIMIT :at_most
+        SELECT number, updated_at_ns FROM executions WHERE {has_ended("state")} ORDER BY updated_at_ns LIMIT :at_most
     )
 )
 WHERE updated_at_ns < :oldest_ns OR age <= :too_many
@@ -231,22 +181,18 @@ PRUNE: Final = (
 )
 """Statements that remove executions past their retention, in order; the second takes the parameters."""
 
-_READ_EVENTS: Final = """
-SELECT e.position, x.execution_id, e.seq, e.at_ns, w.incarnation, e.source, e.target, e.phase, e.detail, e.cause,
-       e.error, e.evidence_json, e.result_json, x.agent, x.thread_id, x.user_id, x.timeout, x.heartbeat_timeout,
-       x.metadata_json
+_READ_EVENTS: Final = f"""
+SELECT {EVENT_COLUMNS}
 FROM entries AS e JOIN executions AS x ON x.number = e.number JOIN workers AS w ON w.number = e.worker
-WHERE e.position > :after{conditions}
+WHERE e.position > :after{{conditions}}
 ORDER BY e.position LIMIT :limit
 """
 
-_READ_EXECUTIONS: Final = """
-SELECT x.execution_id, x.agent, x.thread_id, x.user_id, x.state, x.seq, x.created_at_ns, x.updated_at_ns, w.incarnation,
-       x.timeout, x.heartbeat_timeout, x.phase, x.phase_detail, e.cause, e.error, x.metadata_json, e.result_json,
-       e.evidence_json
+_READ_EXECUTIONS: Final = f"""
+SELECT {RECORD_COLUMNS}
 FROM executions AS x JOIN workers AS w ON w.number = x.worker
 LEFT JOIN entries AS e ON e.number = x.number AND e.seq = x.seq
-WHERE x.seq > 0{conditions}
+WHERE x.seq > 0{{conditions}}
 ORDER BY x.number DESC LIMIT :limit
 """
 
@@ -269,20 +215,9 @@ def read_executions(selection: Selection) -> str:
     conditions = _conditions(selection, ignored="")
     if selection.state in LIVE:
         conditions += (
-            f" AND {_is_live('x.state')}"  # adds nothing, but SQLite now finds the few that live by their index
+            f" AND {is_live('x.state')}"  # adds nothing, but SQLite now finds the few that live by their index
         )
     return _READ_EXECUTIONS.format(conditions=conditions)
-
-
-def parameters(selection: Selection) -> dict[str, str | int | None]:
-    """The values that the conditions of a selection refer to."""
-    return {
-        "execution_id": selection.execution_id,
-        "agent": selection.agent,
-        "thread_id": selection.thread_id,
-        "user_id": selection.user_id,
-        "state": None if selection.state is None else selection.state.value,
-    }
 
 
 def _conditions(selection: Selection, ignored: str) -> str:

@@ -15,18 +15,15 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Sequence
-from contextlib import suppress
-from typing import TYPE_CHECKING, Final, cast
+from collections.abc import Callable, Mapping, Sequence
+from typing import Final, cast
 
 from .._buffer import Barrier, Buffer
 from .._errors import JournalConflictError, JournalError, JournalUnavailableError, WaitTimeoutError
-from .._records import Entry, Selection
+from .._records import Entry
 from . import Journal
+from ._log import log_of
 from .memory import MemoryJournal
-
-if TYPE_CHECKING:
-    import asyncio
 
 LINGER: Final = 0.002
 """Seconds that a move which nobody waits for may wait for company."""
@@ -46,19 +43,23 @@ class JournalWriter:
     Args:
         journal: Where to.
         buffer: Where from.
+        begin: Called before each append, in whichever thread writes; raises `JournalError` if nothing can be written now.
         on_written: Called after each append, in whichever thread wrote.
-        on_conflict: Called with the journal's refusal of some executions' entries.
+        on_conflict: Called with the journal's refusal of some executions' entries, and under which incarnation each was written;
+            returns what to tell who waits for them.
     """
 
     def __init__(
         self,
         journal: Journal,
         buffer: Buffer,
+        begin: Callable[[], None],
         on_written: Callable[[], None],
-        on_conflict: Callable[[JournalConflictError], None],
+        on_conflict: Callable[[JournalConflictError, Mapping[str, str]], JournalConflictError],
     ) -> None:
         self._journal = journal
         self._buffer = buffer
+        self._begin = begin
         self._on_written = on_written
         self._on_conflict = on_conflict
         self._linger = LINGER
@@ -107,34 +108,20 @@ class JournalWriter:
         if not barrier.wait(timeout) and timeout is not None:
             raise WaitTimeoutError("not everything became durable", timeout)
 
-    async def aflush(self) -> None:
-        """Wait, without blocking the event loop, until everything decided before this call is durable.
+    def barrier(self, tell: Callable[[], None]) -> Barrier:
+        """Mark this place; *tell* is called once everything before it is durable, or has failed, unless it is settled at once.
 
-        Raises:
-            JournalError: It could not be written; it is kept, and tried again.
+        Args:
+            tell: Called in whichever thread writes. It must neither block nor raise.
         """
-        await self.durable()
-
-    def durable(self) -> asyncio.Future[None]:
-        """Return a future of the running loop: done when everything decided before this call is durable, or has failed."""
-        import asyncio
-
-        loop = asyncio.get_running_loop()
-        future: asyncio.Future[None] = loop.create_future()
         if self._buffer.write is not None:  # then writing never blocks, and costs less than another thread's turn
             written = self._place()
             self._write_unless_busy()
             if written.settled:
-                _resolve(future, written)
-                return future
-
-        def tell(barrier: Barrier) -> None:
-            with suppress(RuntimeError):  # the loop has been closed, and nobody waits any more
-                loop.call_soon_threadsafe(_resolve, future, barrier)
-
-        self._place(tell)
+                return written
+        barrier = self._place(lambda _: tell())
         self.hurry()
-        return future
+        return barrier
 
     def _check_not_writing(self, call: str) -> None:
         if self._writing_thread == threading.get_ident():
@@ -219,12 +206,13 @@ class JournalWriter:
             self.is_writing = False
 
     def _without_stored(self, batch: Sequence[Entry]) -> list[Entry]:
-        """Leave out what the interrupted append had stored: nobody else writes these executions, so their seq tells."""
-        stored: dict[str, int] = {}
-        for execution_id in {entry.execution_id for entry in batch}:
-            found = self._journal.executions(Selection(execution_id=execution_id), 1)
-            stored[execution_id] = found[0].seq if found else 0
-        return [entry for entry in batch if entry.seq > stored[entry.execution_id]]
+        """Leave out what the interrupted append had stored. What others have written in its place is no such thing."""
+        stored = {
+            (entry.execution_id, entry.seq, entry.incarnation)
+            for execution_id in {entry.execution_id for entry in batch}
+            for entry in log_of(self._journal, execution_id)
+        }
+        return [entry for entry in batch if (entry.execution_id, entry.seq, entry.incarnation) not in stored]
 
     def _write_all(self) -> None:
         """Append, tell the waiters, and only then take out of the buffer.
@@ -242,21 +230,22 @@ class JournalWriter:
                 batch = [item for item in taken if not isinstance(item, Barrier)]
             else:
                 batch = cast("list[Entry]", taken)
-            if self._interrupted:
-                batch = self._without_stored(batch)
             conflict: JournalConflictError | None = None
-            self._interrupted = True
+            interrupted = self._interrupted
             try:
+                if interrupted:
+                    batch = self._without_stored(batch)
                 if batch:
+                    self._begin()
+                    self._interrupted = True
                     self._journal.append(batch)
             except JournalConflictError as error:
-                conflict = error
                 self.rejected += len(error.execution_ids)
-                self._on_conflict(error)
+                conflict = self._on_conflict(error, {entry.execution_id: entry.incarnation for entry in batch})
             except Exception as error:  # noqa: BLE001 - kept, refused with, and raised to everyone who waits
                 failure = error if isinstance(error, JournalError) else JournalError(f"the journal failed: {error!r}")
                 failure.__cause__ = failure.__cause__ or (error if failure is not error else None)
-                self._interrupted = False
+                self._interrupted = interrupted  # what it had stored is still to be found out
                 self._buffer.fail(failure)
                 for barrier in [item for item in list(entries) if isinstance(item, Barrier)]:
                     barrier.settle(self._buffer.refusal())
@@ -281,13 +270,3 @@ class JournalWriter:
 def _in_main_thread() -> bool:
     """Whether signal handlers run in the middle of what the caller does."""
     return threading.get_ident() == threading.main_thread().ident
-
-
-def _resolve(future: asyncio.Future[None], barrier: Barrier) -> None:
-    """Pass on what a barrier was told, unless whoever waited has gone."""
-    if future.done():
-        return
-    if barrier.error is None:
-        future.set_result(None)
-    else:
-        future.set_exception(barrier.error)

@@ -15,7 +15,7 @@ from typing import Final
 from weakref import WeakSet
 
 from .._errors import JournalConflictError, SubscriptionLaggedError
-from .._records import Created, Entry, Event, ExecutionRecord, Limits, PhaseChange, Selection, Transition
+from .._records import Created, Entry, Event, ExecutionRecord, Limits, PhaseChange, Selection, Transition, Warned
 from .._states import CAUSES, INITIAL, TRANSITIONS, ExecutionState
 from . import Page
 
@@ -26,6 +26,7 @@ _COMPLETED: Final = ExecutionState.COMPLETED
 _WORTH_MOVING: Final = 1_024
 _TRANSITIONS: Final = dict(TRANSITIONS)  # the same tables without the read-only view around them
 _CAUSES: Final = dict(CAUSES)
+_THREATS: Final = CAUSES[ExecutionState.DEAD]
 
 
 class _Log:
@@ -99,17 +100,19 @@ class MemoryJournal:
                         continue
                     log.state = target
                     log.seq = seq
-                elif type(entry) is PhaseChange:
+                elif type(entry) is PhaseChange or type(entry) is Warned:
                     log = find(entry.execution_id)
                     if (
                         log is None
                         or entry.seq != log.seq + 1
                         or entry.incarnation != log.incarnation
                         or not table[log.state]
+                        or (type(entry) is Warned and entry.cause not in _THREATS)
                     ):
                         refused.append(entry.execution_id)
                         continue
-                    log.phase = entry
+                    if type(entry) is PhaseChange:
+                        log.phase = entry
                     log.seq = entry.seq
                 else:
                     execution_id = entry.execution_id

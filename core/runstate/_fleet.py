@@ -1,0 +1,102 @@
+"""The facts of a fleet: several processes that share one journal.
+
+A *worker* is one boot of one process; its incarnation names it and is never used again. It is there as long as its *lease* is
+renewed, and gone for good in one of two ways: it has *left*, with nothing of its own still live, or it was *fenced* by somebody
+who holds it for dead. A fence is set once and never lifted: a worker that was wrongly held for dead joins anew, under another
+name. From the fence on the journal takes nothing from it any more, and lets others end what it has left live: *bury* it.
+
+What the fenced worker still tried to record as an end is kept beside the history, as a `RejectedMove`, never as the outcome.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import NamedTuple
+
+from ._records import Transition
+from ._states import Cause
+
+
+class WorkerState(Enum):
+    """Whether a worker is there."""
+
+    ALIVE = "alive"
+    """Nothing is known against it."""
+    LEFT = "left"
+    """It has gone in good order: everything that it had begun has ended."""
+    FENCED = "fenced"
+    """Somebody has found it dead. It can record nothing any more."""
+
+
+class Fence(NamedTuple):
+    """Who held a worker for dead, when and why. Final."""
+
+    by: str
+    """The incarnation that decided it, or what else did."""
+    cause: Cause
+    """One that DEAD accepts, such as PROCESS_EXITED or LEASE_EXPIRED."""
+    reason: str | None
+    """What was seen, for people: `killed by SIGKILL`."""
+    at_ns: int
+    """When, in nanoseconds since the Unix epoch."""
+    position: int
+    """The journal's newest position at that moment: no entry of the worker comes after it."""
+
+
+class Worker(NamedTuple):
+    """One boot of one process, as the journal knows it."""
+
+    number: int
+    """The journal's own number for it, which grows in the order of arrival."""
+    incarnation: str
+    """Its name: no other boot has or will have it."""
+    live: int
+    """How many of its executions have not ended."""
+    host: str | None = None
+    """Name of its machine or container; like all that follows up to the lease, None if it only wrote and never joined."""
+    pid: int | None = None
+    """Its process id there."""
+    started_at_ns: int | None = None
+    """When it joined, in nanoseconds since the Unix epoch."""
+    lease: float | None = None
+    """Seconds for which one renewal is good."""
+    renewed_at_ns: int | None = None
+    """The newest renewal, by the store's own clock: compare it for equality only, to see whether there was another."""
+    renewed_age: float | None = None
+    """Seconds since then; None also when the machine was started anew in between, and nobody can tell."""
+    expired: bool = False
+    """Whether the lease has run out, by the store's clock, or the worker's machine was started anew. A sign, not yet a proof."""
+    left_at_ns: int | None = None
+    """When it left, in nanoseconds since the Unix epoch, if it has left."""
+    fence: Fence | None = None
+    """Why it counts as dead, if it does."""
+
+    @property
+    def state(self) -> WorkerState:
+        """Whether it is there."""
+        if self.fence is not None:
+            return WorkerState.FENCED
+        return WorkerState.ALIVE if self.left_at_ns is None else WorkerState.LEFT
+
+
+class RejectedMove(NamedTuple):
+    """An end that a fenced worker tried to record: kept beside the history of its execution, once, never its outcome."""
+
+    move: Transition
+    """The move just as it was tried: by whom (`incarnation`), when (`at_ns`), and with which result, error and evidence."""
+    rejected_at_ns: int
+    """When it was refused, in nanoseconds since the Unix epoch."""
+
+
+class CancelRequest(NamedTuple):
+    """Somebody wants an execution to be cancelled. The first request stands; its owner carries it out, or who buries the owner."""
+
+    execution_id: str
+    owner: str
+    """The incarnation that owns the execution."""
+    by: str
+    """Who asked."""
+    reason: str | None
+    """Why, for people."""
+    at_ns: int
+    """When, in nanoseconds since the Unix epoch."""

@@ -1,0 +1,173 @@
+"""Connections to PostgreSQL: where to, with what settings, when to try again, and what their errors mean.
+
+**Passwords.** A URL may hold one, so no URL is ever shown: `Address.shown` is made of the host, port, database and user alone. libpq
+quotes a URL that it cannot read, and a password with an unescaped `@` or `/` would end in a host name that it looks up and
+reports; both are refused before libpq sees them.
+
+**Lost connections.** What is lost is tried again at once, and then for `RETRY_FOR` seconds with growing, jittered pauses: a server
+that restarts is not noticed by the agents, and a hundred workers do not come back in the same millisecond. After that it is
+`JournalUnavailableError`, and the writer goes on trying by itself.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from typing import Final, TypeVar
+
+import psycopg
+import stamina
+from psycopg import Connection
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+
+from .._errors import InvalidValueError, JournalCorruptError, JournalError, JournalUnavailableError
+
+T = TypeVar("T")
+
+RETRY_FOR: Final = 5.0
+"""Seconds for which a lost connection is tried anew."""
+CONNECT_TIMEOUT: Final = 5
+"""Seconds to wait for a server that does not answer."""
+
+_DEFAULTS: Final = {
+    "connect_timeout": CONNECT_TIMEOUT,
+    # a host that has vanished is noticed after about 20 s, not after the two hours of most systems
+    "keepalives": 1,
+    "keepalives_idle": 5,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 20_000,
+}
+_GONE: Final = ("08", "57P", "25006")
+"""How the codes begin that say: no connection; ended, or not let in, by a server that stops, crashes, starts or has no use for it; a
+server that is read-only since another one took over."""
+
+
+class Address:
+    """Where a journal is.
+
+    Args:
+        url: `postgresql://user:password@host:port/database?option=value`, as libpq takes it.
+
+    Raises:
+        InvalidValueError: It is no such URL. The message does not show it.
+    """
+
+    def __init__(self, url: str) -> None:
+        expected = "`postgresql://user:password@host:port/database`, with special characters percent-encoded"
+        before, _, _ = url.partition("?")
+        credentials, at, _ = before.removeprefix("postgresql://").rpartition("@")
+        if "/" in credentials or "@" in credentials:
+            raise InvalidValueError("url", _Hidden(), expected)
+        try:
+            wanted = conninfo_to_dict(url)
+            self._conninfo = make_conninfo("", **{**_DEFAULTS, **{k: v for k, v in wanted.items() if v is not None}})
+        except psycopg.Error:
+            raise InvalidValueError("url", _Hidden(), expected) from None  # libpq quotes what it cannot read
+        host, port = str(wanted.get("host") or wanted.get("hostaddr") or ""), str(wanted.get("port") or "")
+        user = f"{wanted['user']}@" if at and wanted.get("user") else ""
+        self.shown: str = f"postgresql://{user}{host}{f':{port}' if port else ''}/{wanted.get('dbname') or ''}"
+        """The same without a password, for people."""
+        self._names_itself = "application_name" in wanted or "PGAPPNAME" in os.environ
+
+    def __repr__(self) -> str:
+        return f"<Address {self.shown}>"
+
+    def connect(self, role: str) -> Connection:
+        """Open a connection, without an error translated.
+
+        Args:
+            role: What it is for; people see it in `pg_stat_activity`.
+        """
+        named = self._conninfo if self._names_itself else f"{self._conninfo} application_name='runstate {role}'"
+        try:
+            return psycopg.connect(named, autocommit=True)
+        except psycopg.Error as error:
+            failure = type(error)(*error.args)  # the driver's own carries all that it was given, the password included
+        raise failure
+
+
+class _Hidden:
+    """Stands in a message for a URL that may hold a password."""
+
+    def __repr__(self) -> str:
+        return "a URL that is not shown, as it may hold a password"
+
+
+def is_lost(error: Exception) -> bool:
+    """Whether an error means that the connection is gone, so that another one may work."""
+    if not isinstance(error, psycopg.OperationalError | psycopg.InterfaceError | psycopg.errors.ReadOnlySqlTransaction):
+        return False
+    return error.sqlstate is None or error.sqlstate.startswith(_GONE)
+
+
+def is_worth_another_try(error: Exception) -> bool:
+    """Whether doing it again is all that it takes: the connection is lost, or the server has undone what met somebody else's work.
+
+    Two that create the same executions in another order wait for each other, and one of them is chosen; so may an append whose answer was
+    lost, and its second attempt.
+    """
+    return is_lost(error) or isinstance(error, psycopg.errors.DeadlockDetected | psycopg.errors.SerializationFailure)
+
+
+def persistently(work: Callable[[], T]) -> T:
+    """Do some work on a connection, again if that may help, on another one if the first is lost.
+
+    Args:
+        work: Connects by itself, and drops what is lost. It must be possible to do it twice.
+    """
+    try:
+        return work()
+    except psycopg.Error as error:
+        if not is_worth_another_try(error):
+            raise
+    for attempt in stamina.retry_context(
+        on=is_worth_another_try, attempts=None, timeout=RETRY_FOR, wait_initial=0.02, wait_max=1.0, wait_jitter=0.2
+    ):
+        with attempt:
+            return work()
+    raise AssertionError("unreachable: the last attempt raises")
+
+
+@contextmanager
+def translated(address: Address) -> Generator[None]:
+    """Turn the driver's errors into ours, in one place, with the original as their cause."""
+    where = address.shown
+    try:
+        yield
+    except psycopg.errors.InsufficientPrivilege as error:
+        raise JournalUnavailableError(
+            f"{where}: {_said(error)}; docs/fleet.md says which rights the owner, a writer and a reader need"
+        ) from error
+    except (psycopg.OperationalError, psycopg.InterfaceError, psycopg.errors.ReadOnlySqlTransaction) as error:
+        raise JournalUnavailableError(f"{where}: {_said(error)}; nothing that was acknowledged is lost") from error
+    except (psycopg.errors.UndefinedTable, psycopg.errors.UndefinedFunction, psycopg.errors.UndefinedColumn) as error:
+        raise JournalCorruptError(f"{where}: {_said(error)}; the schema runstate is not as it was made") from error
+    except psycopg.errors.InternalError as error:  # among them a damaged page or index
+        raise JournalCorruptError(f"{where}: {_said(error)}") from error
+    except psycopg.Error as error:
+        raise JournalError(f"{where}: {_said(error)}") from error
+
+
+def _said(error: psycopg.Error) -> str:
+    return " ".join((error.diag.message_primary or str(error)).split()) or type(error).__name__
+
+
+def sever(connection: Connection) -> None:
+    """Wake whoever waits for this connection, from another thread: their wait ends with the connection lost."""
+    try:
+        with socket.socket(fileno=os.dup(connection.fileno())) as copy:
+            copy.shutdown(socket.SHUT_RDWR)
+    except (OSError, psycopg.Error):
+        return  # it is closed already
+
+
+def abandon(connection: Connection) -> None:
+    """Close an inherited connection in a forked child, without a word to the server: the parent still uses it."""
+    if not connection.closed:
+        nowhere = os.open(os.devnull, os.O_RDWR)
+        os.dup2(nowhere, connection.fileno())
+        os.close(nowhere)
+        connection.close()

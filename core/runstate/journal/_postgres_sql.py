@@ -1,0 +1,105 @@
+"""Every statement that the PostgreSQL journal runs, but those that make the schema."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from .._records import Selection
+from .._states import LIVE
+from ._postgres_rules import BELL, CHANNEL, INDEXED, LOCKS
+from ._rules import EVENT_COLUMNS, RECORD_COLUMNS
+
+REGISTER: Final = b"SELECT runstate.register(%s)"
+APPEND: Final = b"SELECT runstate.append(%s, %s)"
+APPEND_MANY: Final = b"SELECT runstate.append_many(%s)"
+APPEND_AROUND: Final = b"SELECT runstate.append_around(%s, %s)"
+PRUNE: Final = b"SELECT runstate.prune(%s, %s, %s, %s, %s, %s)"
+LISTEN: Final = f"LISTEN {CHANNEL}; SELECT pg_advisory_lock_shared({LOCKS}, {BELL})".encode()
+
+_KEEPALIVES: Final = """set_config('tcp_keepalives_idle', '5', false), set_config('tcp_keepalives_interval', '5', false),
+       set_config('tcp_keepalives_count', '3', false)"""
+"""So that the server, too, notices a host that has vanished, and frees what it has locked. Of no effect on a Unix socket."""
+WRITING: Final = f"""
+SELECT set_config('enable_seqscan', 'off', false), set_config('enable_hashjoin', 'off', false),
+       set_config('enable_mergejoin', 'off', false), set_config('jit', 'off', false),
+       set_config('plan_cache_mode', 'force_generic_plan', false),
+       set_config('lock_timeout', '10s', false), set_config('statement_timeout', '60s', false),
+       set_config('synchronous_commit', CASE s WHEN 'off' THEN 'on' ELSE s END, false),
+       {_KEEPALIVES}
+FROM current_setting('synchronous_commit') AS s
+""".encode()
+"""The settings of a connection that writes.
+
+Everything is looked up by an index: a plan made while a table is small is kept when it no longer is. And plans are kept: left to
+itself, the server plans the move of a single entry anew each time, which takes a third of all that an end costs. What is acknowledged is on
+disk, whatever the server's default. Nobody waits for ever for who holds the pen.
+"""
+READING: Final = b"""
+SELECT set_config('jit', 'off', false), set_config('statement_timeout', '60s', false),
+       set_config('default_transaction_read_only', 'on', false)
+"""
+"""The settings of a connection that reads."""
+
+WORKING: Final = f"""
+SELECT set_config('jit', 'off', false), set_config('lock_timeout', '10s', false), set_config('statement_timeout', '60s', false),
+       set_config('idle_session_timeout', '0', false),
+       set_config('synchronous_commit', CASE s WHEN 'off' THEN 'on' ELSE s END, false),
+       {_KEEPALIVES}
+FROM current_setting('synchronous_commit') AS s
+""".encode()
+"""The settings of the session of a worker's own affairs."""
+WATCHING: Final = b"""
+SELECT set_config('jit', 'off', false), set_config('lock_timeout', '900ms', false), set_config('statement_timeout', '0', false),
+       set_config('idle_session_timeout', '0', false),
+       set_config('default_transaction_read_only', 'on', false)
+"""
+"""The settings of the connection that waits for a peer's lock."""
+
+_READ_EVENTS: Final = f"""
+SELECT head.pruned, greatest(head.pruned, head.newest), page.*
+FROM (SELECT (SELECT value FROM runstate.meta WHERE key = 'pruned') AS pruned,
+             (SELECT max(position) FROM runstate.entries) AS newest) AS head
+LEFT JOIN (
+    SELECT {EVENT_COLUMNS}
+    FROM runstate.entries AS e JOIN runstate.executions AS x USING (number) JOIN runstate.workers AS w ON w.number = e.worker
+    WHERE e.position > %(after)s{{conditions}}
+    ORDER BY e.position LIMIT %(limit)s
+) AS page ON true
+ORDER BY page.position
+"""
+"""The newest position pruned, the newest of all, and the page: one statement, so all from one moment."""
+
+_READ_EXECUTIONS: Final = f"""
+SELECT {RECORD_COLUMNS}
+FROM runstate.executions AS x JOIN runstate.workers AS w ON w.number = x.worker
+LEFT JOIN runstate.entries AS e ON e.number = x.number AND e.seq = x.seq
+WHERE x.seq > 0{{conditions}}
+ORDER BY x.number DESC LIMIT %(limit)s
+"""
+
+_CONDITIONS: Final = {
+    "execution_id": " AND x.execution_id = %(execution_id)s",
+    "agent": " AND x.agent = %(agent)s",
+    "thread_id": f" AND left(x.thread_id, {INDEXED}) = left(%(thread_id)s, {INDEXED}) AND x.thread_id = %(thread_id)s",
+    "user_id": f" AND left(x.user_id, {INDEXED}) = left(%(user_id)s, {INDEXED}) AND x.user_id = %(user_id)s",
+    "state": " AND x.state = %(state)s",
+}
+
+
+def read_events(selection: Selection) -> bytes:
+    """The statement that reads events after a position."""
+    return _READ_EVENTS.format(conditions=_conditions(selection, ignored="state")).encode()
+
+
+def read_executions(selection: Selection) -> bytes:
+    """The statement that reads executions, the newest first."""
+    conditions = _conditions(selection, ignored="")
+    if selection.state is not None:  # adds nothing, but the few that live are now found by their index
+        conditions += f" AND x.ended_at_ns IS {'' if selection.state in LIVE else 'NOT '}NULL"
+    return _READ_EXECUTIONS.format(conditions=conditions).encode()
+
+
+def _conditions(selection: Selection, ignored: str) -> str:
+    return "".join(
+        condition for name, condition in _CONDITIONS.items() if name != ignored and getattr(selection, name) is not None
+    )

@@ -1,0 +1,83 @@
+"""The rules of the transition table as SQL, rendered once for every dialect, and what every dialect reads.
+
+Each SQL journal lets its database hold the rules itself, so that a program which writes raw SQL can do no more than runstate
+can. How a database is told differs (SQLite looks at each row, PostgreSQL at each statement); what it is told stands here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from enum import Enum
+from typing import Final
+
+from .._records import Selection
+from .._states import CAUSES, LIVE, TERMINAL, TRANSITIONS, ExecutionState, in_table_order
+
+REFUSED: Final = "runstate: this entry does not continue its execution's log"
+READ_ONLY_STATE: Final = "runstate: state and seq follow the entries; insert an entry instead"
+PRUNED_SHRANK: Final = "runstate: the bookkeeping stays complete, and the newest pruned position only grows"
+WORKER_CHANGED: Final = "runstate: workers never change, and go only after all that they have written"
+NOTE_CHANGED: Final = "runstate: requests and rejected ends are kept once, never change, and go with their execution"
+ENTRY_CHANGED: Final = "runstate: entries never change, and go only after their execution has ended"
+
+EVENT_COLUMNS: Final = """e.position, x.execution_id, e.seq, e.at_ns, w.incarnation, e.source, e.target, e.phase, e.detail, e.cause,
+       e.error, e.evidence_json, e.result_json, x.agent, x.thread_id, x.user_id, x.timeout, x.heartbeat_timeout,
+       x.metadata_json"""
+"""What `_rows.event_of` decodes, of an entry e, its execution x and its worker w."""
+
+RECORD_COLUMNS: Final = """x.execution_id, x.agent, x.thread_id, x.user_id, x.state, x.seq, x.created_at_ns, x.updated_at_ns, w.incarnation,
+       x.timeout, x.heartbeat_timeout, x.phase, x.phase_detail, CASE WHEN e.target IS NOT NULL THEN e.cause END, e.error,
+       x.metadata_json, e.result_json, e.evidence_json"""
+"""What `_rows.record_of` decodes, of an execution x, its worker w and its newest entry e; the cause of a warning is no end's."""
+
+
+def one_of(column: str, members: Iterable[Enum]) -> str:
+    """Render the condition that a column is one of the members; of NULL it is NULL, as `IN` would be.
+
+    SQLite makes a temporary table for each `IN` with more than two members, each time that a row meets it. Over a durable life
+    that took as long as all else, the disk included.
+    """
+    return "(" + " OR ".join(f"{column} = '{member.value}'" for member in members) + ")"
+
+
+def is_live(column: str) -> str:
+    """Render the condition that a state is one in which an execution lives."""
+    return one_of(column, in_table_order(LIVE))
+
+
+def has_ended(column: str) -> str:
+    """Render the condition that a state is an end."""
+    return one_of(column, in_table_order(TERMINAL))
+
+
+def legal_pairs(source: str, target: str) -> str:
+    """Render the condition that two columns are a source and a target of the table."""
+    return " OR ".join(
+        f"({source} = '{state.value}' AND {one_of(target, in_table_order(targets))})"
+        for state, targets in TRANSITIONS.items()
+        if targets
+    )
+
+
+def accepted_causes() -> str:
+    """Render the condition that `cause` is one that `target` accepts."""
+    return " OR ".join(
+        f"(target = '{state.value}' AND {one_of('cause', sorted(causes, key=lambda cause: cause.value))})"
+        for state, causes in CAUSES.items()
+    )
+
+
+def threatens(column: str) -> str:
+    """Render the condition that a cause is one that a warning may have, or a fence: one of DEAD's."""
+    return one_of(column, sorted(CAUSES[ExecutionState.DEAD], key=lambda cause: cause.value))
+
+
+def parameters(selection: Selection) -> dict[str, str | int | None]:
+    """The values that the conditions of a selection refer to."""
+    return {
+        "execution_id": selection.execution_id,
+        "agent": selection.agent,
+        "thread_id": selection.thread_id,
+        "user_id": selection.user_id,
+        "state": None if selection.state is None else selection.state.value,
+    }

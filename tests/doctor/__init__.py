@@ -1,0 +1,1 @@
+"""What `diagnose` finds, in journals and under servers that really have it."""

@@ -1,0 +1,1 @@
+"""Several trackers on one journal."""

@@ -1,0 +1,223 @@
+"""Who is held for dead, and who is not: one turn of the liveness thread after the other, on a clock that only the test moves."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from runstate import CancelRequest, Cause, ExecutionState, Fence, WorkerState
+from runstate._fleet import Worker
+from runstate._liveness import COURTESY, LEASE, RENEW_EVERY, SURVEYS, LeaseOnly, Liveness
+from runstate.journal import Fleet
+from runstate.journal.sqlite import SqliteJournal
+
+from ..clock import FakeClock
+from ..journal.entries import created, moved
+
+TICK = 0.4
+"""Seconds between two turns: half a renewal."""
+
+
+class Peer:
+    """One worker: its journal, its liveness, and all that it was told. Its vigil sees nothing, so only leases tell."""
+
+    def __init__(self, name: str, path: Path, clock: FakeClock) -> None:
+        self.name = name
+        self.journal: Fleet = SqliteJournal(path, clock=clock)
+        self.liveness = Liveness(self.journal, self, clock)
+        self.liveness._begin_vigil = lambda name: LeaseOnly()  # type: ignore[method-assign,assignment]
+        self.lost: list[Fence] = []
+        self.cancelled: list[CancelRequest] = []
+        self.liveness.turn(0.0)
+
+    def incarnation(self) -> str:
+        """Its name."""
+        return self.name
+
+    def hear(self) -> None:
+        """Take no notice."""
+
+    def cancel(self, request: CancelRequest) -> None:
+        """Remember it."""
+        self.cancelled.append(request)
+
+    def lose(self, incarnation: str, fence: Fence) -> None:
+        """Go on under another name."""
+        assert incarnation == self.name
+        self.lost.append(fence)
+        self.name += "'"
+
+    def survey(self) -> None:
+        """Look at the others now."""
+        self.liveness._survey_at_ns = 0
+        self.liveness.turn(0.0)
+
+    def begin(self, execution_id: str) -> None:
+        """Have an execution RUNNING."""
+        self.journal.append(
+            [
+                created(execution_id, incarnation=self.name),
+                moved(execution_id, 2, ExecutionState.PENDING, ExecutionState.RUNNING, incarnation=self.name),
+            ]
+        )
+
+    def sees(self, name: str) -> Worker:
+        """A worker, as the journal knows it."""
+        worker = self.journal.worker(name)
+        assert worker is not None
+        return worker
+
+
+class Fleets:
+    """Any number of peers on one file and one clock."""
+
+    def __init__(self, path: Path, clock: FakeClock) -> None:
+        self.path = path
+        self.clock = clock
+        self.peers: list[Peer] = []
+
+    def join(self, name: str) -> Peer:
+        """One more peer."""
+        peer = Peer(name, self.path, self.clock)
+        self.peers.append(peer)
+        return peer
+
+    def let_pass(self, seconds: float, *, but: Peer | None = None) -> None:
+        """Let time pass in which all peers take their turns, but one."""
+        until_ns = self.clock.monotonic_ns() + round(seconds * 1e9)
+        while self.clock.monotonic_ns() < until_ns:
+            self.clock.advance(min(TICK, (until_ns - self.clock.monotonic_ns()) / 1e9))
+            for peer in self.peers:
+                if peer is not but:
+                    peer.liveness.turn(0.0)
+
+
+@pytest.fixture
+def fleet(tmp_path: Path, clock: FakeClock) -> Iterator[Fleets]:
+    """An empty fleet."""
+    fleet = Fleets(tmp_path / "runs.db", clock)
+    yield fleet
+    for peer in fleet.peers:
+        peer.journal.close()
+
+
+def test_a_silent_worker(fleet: Fleets) -> None:
+    """A worker that has stood still for its lease and a second is dead, LEASE_EXPIRED; for less than its lease it is not."""
+    one, other = fleet.join("one"), fleet.join("other")
+    other.begin("x")
+    fleet.let_pass(30.0)
+    fleet.let_pass(LEASE - 0.1, but=other)
+    assert one.sees("other").state is WorkerState.ALIVE
+    fleet.let_pass(1.1, but=other)
+    worker = one.sees("other")
+    assert worker.fence is not None
+    assert (worker.fence.cause, worker.fence.by, worker.live) == (Cause.LEASE_EXPIRED, "one", 0)
+
+
+@pytest.mark.parametrize("begin", [0.0, 0.1, 0.3, 0.5, 0.79])
+def test_a_pause_below_the_lease(fleet: Fleets, begin: float) -> None:
+    """Whenever it begins, a pause below the lease is no death."""
+    one, other = fleet.join("one"), fleet.join("other")
+    fleet.let_pass(20.0 + begin)
+    fleet.let_pass(LEASE - 0.01, but=other)
+    other.liveness.turn(0.0)
+    fleet.let_pass(30.0)
+    assert one.sees("other").state is WorkerState.ALIVE
+    assert (one.lost, other.lost) == ([], [])
+
+
+def test_the_observer_stood_still_too(fleet: Fleets) -> None:
+    """After a pause of everybody, a suspended machine for example, who wakes up first holds nobody for dead."""
+    one, other = fleet.join("one"), fleet.join("other")
+    fleet.let_pass(20.0)
+    one.survey()
+    fleet.clock.advance(3_600.0)
+    one.survey()
+    one.liveness.turn(0.0)
+    other.liveness.turn(0.0)
+    fleet.let_pass(30.0)
+    assert one.sees("other").state is WorkerState.ALIVE
+    assert one.sees("one").state is WorkerState.ALIVE
+
+
+def test_the_stores_clock_is_set(fleet: Fleets, clock: FakeClock) -> None:
+    """A store whose clock jumps by an hour, so that every lease looks expired, buries nobody."""
+    one, other = fleet.join("one"), fleet.join("other")
+    fleet.let_pass(20.0)
+    one.survey()
+    for peer in fleet.peers:
+        own = peer.journal
+        assert isinstance(own, SqliteJournal)
+        own._clock = Ahead(clock)
+    one.survey()
+    fleet.let_pass(30.0)
+    assert {one.sees(name).state for name in ("one", "other")} == {WorkerState.ALIVE}
+    assert other.lost == []
+
+
+class Ahead:
+    """A clock that is an hour ahead of another."""
+
+    def __init__(self, clock: FakeClock) -> None:
+        self._clock = clock
+
+    def monotonic_ns(self) -> int:
+        """The other's, and an hour."""
+        return self._clock.monotonic_ns() + 3_600_000_000_000
+
+    def time_ns(self) -> int:
+        """The other's, and an hour."""
+        return self._clock.time_ns() + 3_600_000_000_000
+
+
+def test_who_is_fenced_goes_on_anew(fleet: Fleets) -> None:
+    """A worker that comes back after its burial is told once, and joins under another name."""
+    one, other = fleet.join("one"), fleet.join("other")
+    fleet.let_pass(20.0)
+    fleet.let_pass(LEASE + 1.0, but=other)
+    fleet.let_pass(30.0)
+    assert [fence.by for fence in other.lost] == ["one"]
+    assert one.sees("other'").state is WorkerState.ALIVE
+
+
+def test_a_burial_that_nobody_finishes(fleet: Fleets) -> None:
+    """Whoever has fenced a worker is left alone with burying it for a moment; then the next one does."""
+    one, other = fleet.join("one"), fleet.join("other")
+    third = fleet.join("third")
+    third.begin("x")
+    other.journal.fence("third", "other", Cause.PROCESS_EXITED, "killed")
+    one.survey()
+    assert one.sees("third").live == 1
+    fleet.let_pass(LEASE / SURVEYS + COURTESY, but=other)
+    assert one.sees("third").live == 0
+
+
+def test_a_fencer_that_died_over_it(fleet: Fleets) -> None:
+    """When whoever has fenced a worker is gone as well, the next one buries at once."""
+    one, other = fleet.join("one"), fleet.join("other")
+    third = fleet.join("third")
+    third.begin("x")
+    other.journal.fence("third", "other", Cause.PROCESS_EXITED, "killed")
+    other.journal.leave("other")
+    one.survey()
+    assert one.sees("third").live == 0
+
+
+def test_requests_without_a_ring(fleet: Fleets) -> None:
+    """A request whose ring was lost is carried out with the next renewal."""
+    one, other = fleet.join("one"), fleet.join("other")
+    other.begin("x")
+    one.journal.request_cancel("x", "one", "enough")
+    fleet.let_pass(RENEW_EVERY + TICK)
+    assert [request.reason for request in other.cancelled][:1] == ["enough"]
+
+
+def test_who_leaves_is_not_held_for_dead(fleet: Fleets) -> None:
+    """A worker that has left in good order is nobody's business any more."""
+    one, other = fleet.join("one"), fleet.join("other")
+    fleet.let_pass(20.0)
+    other.liveness.close()
+    fleet.let_pass(60.0, but=other)
+    assert one.sees("other").state is WorkerState.LEFT
