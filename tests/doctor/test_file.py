@@ -167,7 +167,9 @@ def test_a_large_wal_is_named(path: Path, size: int, severity: runstate.Severity
 
 def test_no_right_to_the_workers_folder_is_said() -> None:
     """Where another user's folder of workers may not be looked into, that is a warning, and the rest is looked at."""
-    with tempfile.TemporaryDirectory() as directory:
+    with tempfile.TemporaryDirectory(
+        dir="/tmp"
+    ) as directory:  # which every user can reach, unlike the tests' own folder
         Path(directory).chmod(0o755)
         path = Path(directory) / "runs.db"
         with runstate.open(path) as tracker:

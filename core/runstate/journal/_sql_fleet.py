@@ -267,13 +267,13 @@ ORDER BY x.number
 
 KEEP_REJECTED: Final = f"""
 INSERT OR IGNORE INTO rejected (number, seq, at_ns, worker, source, target, cause, error, evidence_json, result_json, rejected_at_ns)
-SELECT x.number, ?2, ?3, x.worker, ?5, ?6, ?9, ?10, ?11, ?12, ?13
+SELECT x.number, :seq, :at_ns, x.worker, :source, :target, :cause, :error, :evidence_json, :result_json, :rejected_at_ns
 FROM executions AS x JOIN workers AS w ON w.number = x.worker
-WHERE x.execution_id = ?1 AND w.incarnation = ?4 AND w.fenced_by IS NOT NULL AND x.seq > 0
+WHERE x.execution_id = :execution_id AND w.incarnation = :worker AND w.fenced_by IS NOT NULL AND x.seq > 0
   AND NOT EXISTS (SELECT 1 FROM rejected WHERE number = x.number)
   AND ({is_live("x.state")} OR (SELECT worker FROM entries WHERE number = x.number AND seq = x.seq) <> x.worker)
 """
-"""Takes what `ADD_ENTRY` takes, but the worker by its incarnation, and the time; keeps the end that a fenced owner has tried."""
+"""Takes what `ADD_ENTRY` takes, by name, but the worker by its incarnation, and the time; keeps the end that a fenced owner has tried."""
 REJECTED: Final = """
 SELECT x.execution_id, r.seq, r.at_ns, w.incarnation, r.source, r.target, r.cause, r.error, r.evidence_json, r.result_json,
        r.rejected_at_ns

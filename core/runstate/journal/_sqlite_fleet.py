@@ -11,6 +11,7 @@ import os
 import socket
 import sqlite3
 from collections.abc import Mapping, Sequence
+from typing import Final
 
 from .._checks import seconds
 from .._clock import Clock, SystemClock, boot_id
@@ -22,6 +23,12 @@ from .._states import CAUSES, Cause, ExecutionState
 from . import Vigil, _sql_fleet, _sqlite_vigil
 from ._rows import Row, Value, record_of
 from ._sqlite_file import SqliteFile
+
+_ENTRY: Final = (
+    *("execution_id", "seq", "at_ns", "worker", "source", "target", "phase", "detail", "cause", "error"),
+    *("evidence_json", "result_json"),
+)
+"""What `ADD_ENTRY` takes, in order."""
 
 
 class SqliteFleet(SqliteFile):
@@ -127,7 +134,8 @@ class SqliteFleet(SqliteFile):
 
     def _keep_rejected(self, connection: sqlite3.Connection, row: Row) -> None:
         """Keep a refused end beside the history, if what refused it is its owner's fence."""
-        connection.execute(_sql_fleet.KEEP_REJECTED, (*row, self._clock.time_ns()))
+        entry = dict(zip(_ENTRY, row, strict=True))
+        connection.execute(_sql_fleet.KEEP_REJECTED, {**entry, "rejected_at_ns": self._clock.time_ns()})
 
     def _leave(self, connection: sqlite3.Connection, incarnation: str) -> Worker | None:
         worker = self._find(connection, incarnation)
