@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from itertools import count as counter
 from pathlib import Path
 
-import runstate
+from runstate.journal.sqlite import SqliteJournal
 
 BATCH = 768
 """Executions in one transaction of `sustained_moves`: 3,840 entries."""
@@ -32,7 +32,7 @@ _RESULT = {"text": "Your seat is booked."}
 
 @contextmanager
 def _opened(path: Path) -> Iterator[sqlite3.Connection]:
-    runstate.open(path).close()  # makes the schema, with its triggers
+    SqliteJournal(path).close()  # makes the schema, with its triggers
     connection = sqlite3.connect(path, isolation_level=None)
     try:
         connection.execute("PRAGMA foreign_keys = ON")
