@@ -5,7 +5,8 @@ The blocking twin is `JournalWriter.flush`; both wait at the same barriers.
 
 from __future__ import annotations
 
-from ._async import running_library
+from ._async import Signal, running_library
+from ._buffer import Barrier
 from .journal._writer import JournalWriter
 
 
@@ -15,12 +16,10 @@ async def durable(writer: JournalWriter) -> None:
     Raises:
         JournalError: It could not be written. It is kept and tried again.
     """
-    library = running_library()
-    if library is None:
-        writer.flush()
+    placed = _place(writer)
+    if placed is None:
         return
-    signal = library.signal()
-    barrier = writer.barrier(signal.set)
+    barrier, signal = placed
     if not barrier.settled:
         await signal.wait()
     if barrier.error is not None:
@@ -33,12 +32,10 @@ async def durable_at_last(writer: JournalWriter) -> None:
     Raises:
         JournalError: It could not be written. It is kept and tried again.
     """
-    library = running_library()
-    if library is None:
-        writer.flush()
+    placed = _place(writer)
+    if placed is None:
         return
-    signal = library.signal()
-    barrier = writer.barrier(signal.set)
+    barrier, signal = placed
     cancelled = None if barrier.settled else await signal.outlast()
     failure = barrier.error
     if cancelled is not None:
@@ -47,3 +44,13 @@ async def durable_at_last(writer: JournalWriter) -> None:
         raise cancelled from failure
     if failure is not None:
         raise failure
+
+
+def _place(writer: JournalWriter) -> tuple[Barrier, Signal] | None:
+    """Mark this place, with a signal for when it is settled; None where no loop could wait, and so the wait is over."""
+    library = running_library()
+    if library is None:
+        writer.flush()
+        return None
+    signal = library.signal()
+    return writer.barrier(signal.set), signal

@@ -13,8 +13,9 @@ from __future__ import annotations
 from enum import Enum
 from typing import NamedTuple
 
+from ._errors import InvalidValueError
 from ._records import Transition
-from ._states import Cause
+from ._states import CAUSES, Cause, ExecutionState
 
 
 class WorkerState(Enum):
@@ -100,3 +101,27 @@ class CancelRequest(NamedTuple):
     """Why, for people."""
     at_ns: int
     """When, in nanoseconds since the Unix epoch."""
+
+
+def check_fence(incarnation: str, by: str, cause: Cause) -> None:
+    """Refuse a fence that no store sets.
+
+    Raises:
+        InvalidValueError: *cause* is no cause of DEAD, or a worker fences itself.
+    """
+    if cause not in CAUSES[ExecutionState.DEAD]:
+        accepted = ", ".join(sorted(one.name for one in CAUSES[ExecutionState.DEAD]))
+        raise InvalidValueError("cause", cause, f"a cause of DEAD: {accepted}")
+    if by == incarnation:
+        raise InvalidValueError("by", by, "another worker: none fences itself")
+
+
+def fence_of(incarnation: str, worker: Worker | None) -> Fence:
+    """Say what keeps a worker from renewing its lease.
+
+    Raises:
+        InvalidValueError: No fence does: it has not joined, or has left.
+    """
+    if worker is None or worker.fence is None:
+        raise InvalidValueError("incarnation", incarnation, "that of a worker that has joined and has not left")
+    return worker.fence

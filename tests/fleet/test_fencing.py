@@ -24,14 +24,12 @@ from runstate import (
 )
 from runstate._burial import bury
 from runstate._clock import SystemClock
-from runstate._fleet import WorkerState as _WorkerState
 from runstate.journal import Fleet
 
 from ..clock import FakeClock
 from ..journal.fleets import LEASE, SharedStore
 from .processes import WHO, Other
 
-assert _WorkerState is WorkerState
 PATIENCE = 60.0
 
 

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any
+
+import psycopg
 
 from runstate import Entry
 from runstate._records import Selection
@@ -12,6 +15,8 @@ from runstate.journal import Journal
 
 from .. import cluster
 from .doubles import PATIENCE
+
+Raw = psycopg.Connection[Any]
 
 TAKE_THE_PEN = "SELECT pg_advisory_xact_lock(1381322323, 1)"
 
@@ -48,3 +53,17 @@ def wait_until(holds: Callable[[], object]) -> None:
 def entries_of(journal: Journal) -> list[Entry]:
     """Every entry that is stored."""
     return [event.entry for event in journal.read(0, 100_000, Selection()).events]
+
+
+@contextmanager
+def unkept(url: str) -> Iterator[Raw]:
+    """A superuser's connection to a journal, in a transaction that is not kept."""
+    with psycopg.connect(url) as connection:
+        connection.execute("SET search_path = runstate")
+        yield connection
+        connection.rollback()
+
+
+def dump(raw: Raw, tables: Iterable[str]) -> list[Any]:
+    """Every row of these tables."""
+    return [raw.execute(f"SELECT * FROM {table} ORDER BY 1".encode()).fetchall() for table in tables]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import psycopg
 import pytest
@@ -24,13 +23,12 @@ from ..forging import populate_fleet
 from ..relay import Relay
 from .entries import OTHER_WORKER, THIRD_WORKER, WORKER, created, life, lives, moved
 from .fleets import LEASE, found, refused
-from .servers import entries_of, execute
+from .servers import Raw, dump, entries_of, execute, unkept
 from .test_sqlite_fleet import REFUSED, TABLES
 from .version_1 import MIGRATIONS as VERSION_1
 from .version_1 import Version1Journal
 
 RUNNING, COMPLETED, DEAD = ExecutionState.RUNNING, ExecutionState.COMPLETED, ExecutionState.DEAD
-Raw = psycopg.Connection[Any]
 
 # -- version 1 ------------------------------------------------------------------------------------------------------------
 
@@ -244,24 +242,17 @@ def populated() -> Iterator[str]:
 @pytest.fixture
 def raw(populated: str) -> Iterator[Raw]:
     """A superuser's connection to it, in a transaction that is not kept."""
-    with psycopg.connect(populated) as connection:
-        connection.execute("SET search_path = runstate")
-        yield connection
-        connection.rollback()
-
-
-def dump(raw: Raw) -> list[Any]:
-    """Every row of every table."""
-    return [raw.execute(f"SELECT * FROM {table} ORDER BY 1".encode()).fetchall() for table in TABLES]
+    with unkept(populated) as raw:
+        yield raw
 
 
 @pytest.mark.parametrize("statement", RAW.values(), ids=RAW)
 def test_raw_sql_cannot_do_what_the_fleet_cannot(raw: Raw, statement: str) -> None:
     """Each of these statements is refused by the database itself, also to its superuser, and changes nothing."""
-    before = dump(raw)
+    before = dump(raw, TABLES)
     with pytest.raises(psycopg.IntegrityError), raw.transaction():
         raw.execute(statement.encode())
-    assert dump(raw) == before
+    assert dump(raw, TABLES) == before
 
 
 def test_a_sound_fleet_gives_nothing(populated: str) -> None:

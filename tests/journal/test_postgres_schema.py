@@ -19,10 +19,10 @@ from runstate.journal.postgres import PostgresJournal
 from .. import cluster
 from ..moves import CAUSE_OF_VERB, ILLEGAL, LEGAL
 from .entries import OTHER_WORKER, created, life, phased
+from .servers import Raw, dump, unkept
 from .test_raw_sql import INSERT, REFUSED, WARNING
 from .test_schema import LIVE, TERMINAL
 
-Raw = psycopg.Connection[Any]
 TABLES = ("meta", "workers", "executions", "entries")
 SQLITE_ONLY = re.compile("REPLACE")
 INSERTED = re.sub(r":(\w+)", r"%(\1)s", INSERT).encode()
@@ -45,23 +45,16 @@ def database() -> Iterator[str]:
 @pytest.fixture
 def raw(database: str) -> Iterator[Raw]:
     """A superuser's connection to it, in a transaction that is not kept."""
-    with psycopg.connect(database) as connection:
-        connection.execute("SET search_path = runstate")
-        yield connection
-        connection.rollback()
-
-
-def dump(raw: Raw) -> list[Any]:
-    """Every row of every table."""
-    return [raw.execute(f"SELECT * FROM {table} ORDER BY 1".encode()).fetchall() for table in TABLES]
+    with unkept(database) as raw:
+        yield raw
 
 
 def refuses(raw: Raw, statement: str | bytes, values: dict[str, Any] | None = None, match: str | None = None) -> None:
     """Check that a statement is refused for breaking a rule, and changes nothing."""
-    before = dump(raw)
+    before = dump(raw, TABLES)
     with pytest.raises((psycopg.IntegrityError, psycopg.errors.DatatypeMismatch), match=match), raw.transaction():
         raw.execute(statement.encode() if isinstance(statement, str) else statement, values)
-    assert dump(raw) == before
+    assert dump(raw, TABLES) == before
 
 
 def move(source: ExecutionState, target: ExecutionState, in_state: ExecutionState | None = None) -> dict[str, Any]:

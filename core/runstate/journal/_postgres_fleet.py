@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 import psycopg
@@ -17,11 +17,11 @@ from psycopg.rows import dict_row
 
 from .._checks import seconds
 from .._errors import InvalidValueError, JournalUnavailableError, UnknownExecutionError
-from .._fleet import CancelRequest, Fence, RejectedMove, Worker
+from .._fleet import CancelRequest, Fence, RejectedMove, Worker, check_fence, fence_of
 from .._fleet_codec import decode_rejected, decode_request, decode_worker
 from .._presence import process_name
 from .._records import ExecutionRecord
-from .._states import CAUSES, Cause, ExecutionState
+from .._states import Cause
 from . import Vigil, _postgres_fleet_sql, _postgres_sql
 from ._postgres_connection import Address, is_lost
 from ._postgres_session import Session
@@ -36,13 +36,14 @@ class PostgresFleet:
 
     Args:
         address: Which.
+        connect: Makes a connection for the worker's own affairs.
         read_only: Whether nothing may be written.
     """
 
-    def __init__(self, address: Address, *, read_only: bool) -> None:
+    def __init__(self, address: Address, connect: Callable[[], Connection], *, read_only: bool) -> None:
         self._address = address
         self._read_only = read_only
-        self._session = Session(address, self._connect_session)
+        self._session = Session(address, connect)
         self._vigils: list[PostgresVigil] = []
 
     def join(self, incarnation: str, lease: float, /) -> None:
@@ -56,10 +57,7 @@ class PostgresFleet:
         """Begin the lease anew. See `Fleet.renew`."""
         if self._change(_postgres_fleet_sql.RENEW, (incarnation,)):
             return None
-        worker = self.worker(incarnation)
-        if worker is None or worker.fence is None:
-            raise InvalidValueError("incarnation", incarnation, "that of a worker that has joined and has not left")
-        return worker.fence
+        return fence_of(incarnation, self.worker(incarnation))
 
     def leave(self, incarnation: str, /) -> Fence | None:
         """Be gone in good order. See `Fleet.leave`."""
@@ -97,11 +95,7 @@ class PostgresFleet:
         self, incarnation: str, by: str, cause: Cause, reason: str | None = None, /, *, expired_only: bool = False
     ) -> bool:
         """Find a worker dead, for ever. See `Fleet.fence`."""
-        if cause not in CAUSES[ExecutionState.DEAD]:
-            accepted = ", ".join(sorted(one.name for one in CAUSES[ExecutionState.DEAD]))
-            raise InvalidValueError("cause", cause, f"a cause of DEAD: {accepted}")
-        if by == incarnation:
-            raise InvalidValueError("by", by, "another worker: none fences itself")
+        check_fence(incarnation, by, cause)
         in_doubt = False
 
         def set_it(session: Connection) -> bool:
@@ -139,9 +133,6 @@ class PostgresFleet:
         """Read the end that a fenced owner tried to record. See `Fleet.rejected`."""
         rows = self._rows(_postgres_fleet_sql.REJECTED, {"execution_id": execution_id})
         return decode_rejected(rows[0]) if rows else None
-
-    def _connect_session(self) -> Connection:
-        raise NotImplementedError
 
     def _refuse_to_write(self) -> None:
         if self._read_only:

@@ -16,10 +16,10 @@ from typing import Final
 from .._checks import seconds
 from .._clock import Clock, SystemClock, boot_id
 from .._errors import InvalidValueError, JournalUnavailableError, UnknownExecutionError
-from .._fleet import CancelRequest, Fence, RejectedMove, Worker
+from .._fleet import CancelRequest, Fence, RejectedMove, Worker, check_fence, fence_of
 from .._fleet_codec import decode_rejected, decode_request, decode_worker
 from .._records import ExecutionRecord
-from .._states import CAUSES, Cause, ExecutionState
+from .._states import Cause
 from . import Vigil, _sql_fleet, _sqlite_vigil
 from ._rows import Row, Value, record_of
 from ._sqlite_file import SqliteFile
@@ -54,10 +54,7 @@ class SqliteFleet(SqliteFile):
         """Begin the lease anew. See `Fleet.renew`."""
         if self._write(lambda connection: self._change(connection, _sql_fleet.RENEW, {"incarnation": incarnation})):
             return None
-        worker = self.worker(incarnation)
-        if worker is None or worker.fence is None:
-            raise InvalidValueError("incarnation", incarnation, "that of a worker that has joined and has not left")
-        return worker.fence
+        return fence_of(incarnation, self.worker(incarnation))
 
     def leave(self, incarnation: str, /) -> Fence | None:
         """Be gone in good order. See `Fleet.leave`."""
@@ -89,11 +86,7 @@ class SqliteFleet(SqliteFile):
         self, incarnation: str, by: str, cause: Cause, reason: str | None = None, /, *, expired_only: bool = False
     ) -> bool:
         """Find a worker dead, for ever. See `Fleet.fence`."""
-        if cause not in CAUSES[ExecutionState.DEAD]:
-            accepted = ", ".join(sorted(one.name for one in CAUSES[ExecutionState.DEAD]))
-            raise InvalidValueError("cause", cause, f"a cause of DEAD: {accepted}")
-        if by == incarnation:
-            raise InvalidValueError("by", by, "another worker: none fences itself")
+        check_fence(incarnation, by, cause)
         facts: dict[str, Value] = {
             "incarnation": incarnation,
             "by": by,

@@ -61,7 +61,7 @@ class PostgresJournal(PostgresFleet):
     """
 
     def __init__(self, url: str, limits: Limits | None = None, *, read_only: bool = False) -> None:
-        super().__init__(Address(url), read_only=read_only)
+        super().__init__(Address(url), self._connect_session, read_only=read_only)
         self._limits = limits if limits is not None else Limits()
         self._read_lock = threading.Lock()
         self._append_lock = threading.Lock()
