@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import signal
 import subprocess
 import warnings
 from collections.abc import Iterator
+from contextlib import ExitStack, closing
 from pathlib import Path
 
 import pytest
@@ -23,6 +25,8 @@ from .servers import execute, terminate, wait_until
 from .test_vigils import Start, starting, wait_for_death
 
 LOCKED = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND classid = 1381322327 AND granted"
+WATCHED = "SELECT count(*), count(DISTINCT objid) FROM pg_locks WHERE classid = 1381322327 AND NOT granted"
+"""Who waits, and for how many others: asked at one moment, as each waits for a little less than a second at a time."""
 SESSIONS = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND application_name ~ '^runstate'"
 
 
@@ -137,23 +141,18 @@ def test_who_dies_with_the_server_is_found_out(
 
 
 def test_every_worker_has_two_sessions_for_it(here: str, vigil: Vigil) -> None:
-    """Connections grow with the number of workers, not with its square, whoever watches whom."""
-    journals = [PostgresJournal(here) for _ in range(5)]
+    """Connections grow with the number of workers, not with its square, whoever watches whom, and each is watched by one."""
     names = [f"w{number}" for number in range(5)]
-    vigils: list[Vigil] = []
-    for journal, name in zip(journals, names, strict=True):
-        vigils.append(journal.vigil(name))
-        journal.join(name, LEASE)
-    for one in (*vigils, vigil):
-        one.watch([WORKER, *names])
-    wait_until(
-        lambda: execute(here, "SELECT count(*) FROM pg_locks WHERE classid = 1381322327 AND NOT granted") == [(6,)]
-    )
-    assert execute(here, SESSIONS) == [(3 * 6,)], "one to write, one for its own affairs, one to watch"
-    waited = execute(here, "SELECT count(DISTINCT objid) FROM pg_locks WHERE classid = 1381322327 AND NOT granted")
-    assert waited == [(6,)], "each is watched by one"
-    for journal in journals:
-        journal.close()
+    with ExitStack() as opened:
+        vigils: list[Vigil] = []
+        for name in names:
+            journal = opened.enter_context(closing(PostgresJournal(here)))
+            vigils.append(journal.vigil(name))
+            journal.join(name, LEASE)
+        for one in (*vigils, vigil):
+            one.watch([WORKER, *names])
+        wait_until(lambda: execute(here, WATCHED) == [(6, 6)])
+        assert execute(here, SESSIONS) == [(3 * 6,)], "one to write, one for its own affairs, one to watch"
 
 
 def test_waiting_lasts_no_longer_than_a_statement_may(url: str) -> None:
@@ -164,6 +163,22 @@ def test_waiting_lasts_no_longer_than_a_statement_may(url: str) -> None:
         assert waiter.execute("SELECT runstate.await_release(7)").fetchone() == (False,)
         holder.execute("SELECT pg_advisory_unlock_all()")
         assert waiter.execute("SELECT runstate.await_release(7)").fetchone() == (True,)
+
+
+def test_the_programs_own_chance_stays_its_own(private: cluster.Cluster, here: str, vigil: Vigil, start: Start) -> None:
+    """Attempts to connect again take nothing from Python's `random`, which the program may have seeded."""
+    start("peer")
+    vigil.watch(["peer"])
+    are_there(here, 2)
+    random.seed(305)
+    expected = random.getstate()
+    private.crash()
+    try:
+        assert vigil.wait(1.0).gone == {}
+    finally:
+        private.start()
+    wait_until(lambda: vigil.wait(0.05).gone == {} and execute(here, LOCKED) == [(2,)])
+    assert random.getstate() == expected
 
 
 def test_what_was_rung_during_a_loss_counts_as_rung(here: str, vigil: Vigil) -> None:

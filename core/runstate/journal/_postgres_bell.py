@@ -13,10 +13,9 @@ from contextlib import suppress
 from typing import Final
 
 import psycopg
-import stamina
 from psycopg import Connection
 
-from ._postgres_connection import Address, abandon, sever
+from ._postgres_connection import Address, abandon, attempts, sever
 from ._postgres_sql import LISTEN
 
 PATIENCE: Final = 1.0
@@ -57,9 +56,7 @@ class Bell:
     def _run(self) -> None:
         try:
             while not self._closed:
-                for attempt in stamina.retry_context(
-                    on=self._should_retry, attempts=None, timeout=None, wait_initial=0.05, wait_max=2.0, wait_jitter=0.5
-                ):
+                for attempt in attempts(self._should_retry, longest=2.0):
                     with attempt:
                         self._listen()
         except psycopg.Error:

@@ -6,14 +6,16 @@ reports; both are refused before libpq sees them.
 
 **Lost connections.** What is lost is tried again at once, and then for `RETRY_FOR` seconds with growing, jittered pauses: a server
 that restarts is not noticed by the agents, and a hundred workers do not come back in the same millisecond. After that it is
-`JournalUnavailableError`, and the writer goes on trying by itself.
+`JournalUnavailableError`, and the writer goes on trying by itself. The chance in the pauses is the system's: a program that has seeded
+Python's own `random`, such as a test that is to be replayed, finds it as it left it.
 """
 
 from __future__ import annotations
 
 import os
+import random
 import socket
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from typing import Final, TypeVar
 
@@ -28,6 +30,9 @@ T = TypeVar("T")
 
 RETRY_FOR: Final = 5.0
 """Seconds for which a lost connection is tried anew."""
+FIRST_PAUSE: Final = (0.02, 0.2)
+"""Seconds before the second attempt, at least and at most; each further pause is twice as long."""
+chance: Final = random.SystemRandom()
 CONNECT_TIMEOUT: Final = 5
 """Seconds to wait for a server that does not answer."""
 
@@ -112,6 +117,21 @@ def is_worth_another_try(error: Exception) -> bool:
     return is_lost(error) or isinstance(error, psycopg.errors.DeadlockDetected | psycopg.errors.SerializationFailure)
 
 
+def attempts(
+    on: Callable[[Exception], bool], *, longest: float = 1.0, within: float | None = None
+) -> Iterator[stamina.Attempt]:
+    """Give attempts, one after the other, until one does not fail.
+
+    Args:
+        on: Which errors are worth another one; any other is raised.
+        longest: Seconds of the longest pause between two.
+        within: Seconds after which the newest error is raised; None is no limit.
+    """
+    return stamina.retry_context(
+        on=on, attempts=None, timeout=within, wait_initial=chance.uniform(*FIRST_PAUSE), wait_max=longest, wait_jitter=0
+    ).__iter__()
+
+
 def persistently(work: Callable[[], T]) -> T:
     """Do some work on a connection, again if that may help, on another one if the first is lost.
 
@@ -123,9 +143,7 @@ def persistently(work: Callable[[], T]) -> T:
     except psycopg.Error as error:
         if not is_worth_another_try(error):
             raise
-    for attempt in stamina.retry_context(
-        on=is_worth_another_try, attempts=None, timeout=RETRY_FOR, wait_initial=0.02, wait_max=1.0, wait_jitter=0.2
-    ):
+    for attempt in attempts(is_worth_another_try, within=RETRY_FOR):
         with attempt:
             return work()
     raise AssertionError("unreachable: the last attempt raises")

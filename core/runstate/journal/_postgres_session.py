@@ -10,7 +10,6 @@ The server is told to look after its end by itself (keepalives): a host that has
 
 from __future__ import annotations
 
-import random
 import select
 import threading
 import time
@@ -21,7 +20,7 @@ import psycopg
 from psycopg import Connection
 
 from . import _postgres_fleet_sql
-from ._postgres_connection import Address, abandon, is_lost, persistently, translated
+from ._postgres_connection import Address, abandon, chance, is_lost, persistently, translated
 
 T = TypeVar("T")
 
@@ -163,7 +162,7 @@ class Session:
             if time.monotonic() < self._again_at:
                 return
             first, longest = PAUSES
-            pause = min(longest, first * 2**self._attempts) * random.uniform(0.75, 1.25)  # noqa: S311 - so that they do not come all at once
+            pause = min(longest, first * 2**self._attempts) * chance.uniform(0.75, 1.25)
             self._attempts += 1
             self._again_at = time.monotonic() + pause
         connection = self._connected()

@@ -35,13 +35,12 @@ from contextlib import suppress
 from typing import Any, Final, NamedTuple
 
 import psycopg
-import stamina
 from psycopg import Connection
 
 from .._burial import exit_reason
 from .._presence import exit_status, is_running
 from . import Seen, _postgres_fleet_sql, _postgres_sql
-from ._postgres_connection import Address, abandon
+from ._postgres_connection import Address, abandon, attempts
 from ._postgres_session import Session, wait_for
 
 BACK_AFTER_ALL: Final = 0.2
@@ -150,9 +149,7 @@ class Watch:
     def _run(self) -> None:
         try:
             while not self._closed:
-                for attempt in stamina.retry_context(
-                    on=self._should_retry, attempts=None, timeout=None, wait_initial=0.02, wait_max=1.0, wait_jitter=0.2
-                ):
+                for attempt in attempts(self._should_retry):
                     with attempt:
                         self._watch()
         except psycopg.Error:

@@ -147,7 +147,9 @@ class SqliteFile:
             except sqlite3.OperationalError as error:
                 if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY:
                     raise
-                time.sleep(random.uniform(0, 2 * BUSY_TIMEOUT / UPGRADE_ATTEMPTS))  # noqa: S311 - so that two do not keep step
+                time.sleep(
+                    random.SystemRandom().uniform(0, 2 * BUSY_TIMEOUT / UPGRADE_ATTEMPTS)
+                )  # so that two do not keep step
         raise JournalUnavailableError(
             f"{self.path} has schema version {FORMER_VERSION} and somebody else has it open; stop every process that uses it "
             f"and open it again, which upgrades it to version {_sql.SCHEMA_VERSION}"
