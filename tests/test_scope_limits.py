@@ -14,6 +14,7 @@ import pytest
 
 from runstate import (
     Cause,
+    Execution,
     ExecutionState,
     ExecutionTimeoutError,
     ExecutionTracker,
@@ -23,7 +24,7 @@ from runstate import (
 )
 
 from .clock import FakeClock
-from .gated import WHO, stored
+from .gated import WHO, GatedJournal, stored
 from .stores import Store
 
 
@@ -276,6 +277,44 @@ def test_a_heartbeat_limit_keeps_its_evidence(
     assert record.evidence is not None
     assert (record.evidence.last_beat_age, record.evidence.beats) == (12.5, 3)
     assert (record.evidence.last_phase, record.evidence.last_phase_detail) == (Phase.TOOL_EXECUTION, "search")
+
+
+@pytest.mark.parametrize("colour", ["sync", "async"])
+def test_a_journal_that_is_slow_at_the_entry_is_nobodys_silence(store: Store, clock: FakeClock, colour: str) -> None:
+    """However long its entry waits for the journal a block lives, and its heartbeat limit counts from where its body begins."""
+    journal = GatedJournal(store.journal())
+    ended_in_the_entry: list[int] = []
+
+    def let_the_limit_pass() -> None:
+        journal.reached.wait(30)
+        clock.advance(1_000.0)
+        ended_in_the_entry.append(tracker.sweep())
+        journal.open()
+
+    def work(run: Execution) -> None:
+        clock.advance(10.0 - 1e-9)
+        assert (ended_in_the_entry, tracker.sweep(), run.state) == ([0], 0, ExecutionState.RUNNING)
+        pass_limit(tracker, clock, 1e-9)
+
+    async def main() -> None:
+        async with tracker.execution(**WHO, heartbeat_timeout=10.0) as run:
+            work(run)
+
+    with ExecutionTracker(journal, clock=clock) as tracker:
+        journal.shut()
+        thread = threading.Thread(target=let_the_limit_pass)
+        thread.start()
+        with pytest.raises(FencedError) as left_by:
+            if colour == "async":
+                asyncio.run(main())
+            else:
+                with tracker.execution(**WHO, heartbeat_timeout=10.0) as run:
+                    work(run)
+        thread.join()
+    record = stored(store, left_by.value.execution_id)
+    assert (record.state, record.cause) == (ExecutionState.DEAD, Cause.NO_HEARTBEAT)
+    assert record.evidence is not None
+    assert record.evidence.last_beat_age == 10.0
 
 
 @pytest.mark.parametrize("by", ["task", "thread"])

@@ -119,7 +119,7 @@ class Decider(Registry):
         live.phase = live.end = live.loop = live.lost = live.watchers = None
         live.beat_ns = now_ns
         live.beats = live.warnings = 0
-        live.closed = False
+        live.closed = live.is_entering = False
         live.lock = _new_lock()
         with self._counts_lock:
             is_open = not self._closing
@@ -175,7 +175,7 @@ class Decider(Registry):
                 live.loop = loops.current()
                 if self._deadlines.idle and (live.loop is not None or limit is not None):
                     self._deadlines.rouse()
-            if limit is not None:
+            if limit is not None and not live.is_entering:
                 self._deadlines.add(live, now_ns + limit * 1e9)
         if buffer.idle:
             buffer.wake.set()

@@ -26,6 +26,7 @@ class Live:
         "created",
         "end",
         "execution_id",
+        "is_entering",
         "lock",
         "loop",
         "lost",
@@ -51,6 +52,8 @@ class Live:
     beat_ns: int
     """Last sign of life, by the monotonic clock. Written without the lock: a store that races is still a sign of life."""
     beats: int
+    is_entering: bool
+    """Whether its block waits for the journal and has not begun: nobody has its handle yet, so nobody could give a sign."""
     lock: threading.Lock
     closed: bool
     """Nothing more can happen to it here: it has ended, or is lost to another owner."""
@@ -72,9 +75,9 @@ class Live:
         return NEVER if created.timeout is None else created.at_ns - self.offset_ns + int(created.timeout * 1e9)
 
     def silence_ns(self) -> int:
-        """When its heartbeat limit passes, unless it gives a sign of life; `NEVER` without one, and while PENDING."""
+        """When its heartbeat limit passes, unless it gives a sign of life; `NEVER` without one, and before it could give any."""
         limit = self.created.heartbeat_timeout
-        return NEVER if limit is None or self.state is _PENDING else self.beat_ns + int(limit * 1e9)
+        return NEVER if limit is None or self.is_entering or self.state is _PENDING else self.beat_ns + int(limit * 1e9)
 
     def record(self) -> ExecutionRecord:
         """Describe it as it stands now."""

@@ -10,7 +10,7 @@ A peer is held for dead by one of two pairs of signs, never by a single one:
 - its process is gone: the kernel (or the server) has said so, and its lock can be taken (`Vigil`). Known within milliseconds;
 - its lease has run out by the store's clock, *and* this thread has itself seen no renewal for three quarters of a lease, by its own
   monotonic clock, while it renewed its own lease in time. So neither a clock that was set, nor a pause of the observer, nor a store
-  that nobody could reach buries anybody.
+  that nobody could reach buries anybody; and no store that is slow to write, where whoever waits for it longest looks silent.
 
 Who is found dead is fenced, then buried (`_burial`), again and again until nothing of it is left live; also when somebody else has
 fenced it and died over the burial. A worker that finds itself fenced gives its executions up and joins anew, under another name.
@@ -43,6 +43,8 @@ RENEW_EVERY: Final = 0.8
 """Seconds between two renewals, or a quarter of the lease if that is less. Part of what a silence may last, as nobody knows how old
 the newest renewal was when it began: a worker that stands still for less than its lease lives, and one that does so for a second
 longer does not."""
+PROMPT: Final = 0.5
+"""Intervals between two looks at the peers that the own renewal may take, for the silence of others to count as theirs."""
 AGAIN: Final = 0.25
 """Seconds until what has failed is tried again."""
 QUIET: Final = 0.01
@@ -168,17 +170,18 @@ class Liveness:
         if vigil is None:
             return False
         seen = vigil.wait(max(0.0, min(timeout, (min(self._renew_at_ns, self._survey_at_ns) - now_ns) / 1e9)))
+        if seen.rung:
+            self._owner.hear()
+        self._renew_if_due()  # before anything else is asked of the store: where a thread is seldom let run, each call may take long
         for name, what in seen.gone.items():
             self._dead[name] = Death(Cause.PROCESS_EXITED, what)
         if self._dead:
             self._bury()
         if seen.rung:
-            self._owner.hear()
             self._carry_out_requests()
             if self._surveyed_ns is not None:
                 self._survey_at_ns = min(self._survey_at_ns, self._surveyed_ns + int(SOON * 1e9))
-        if self._clock.monotonic_ns() >= self._renew_at_ns:
-            self._renew()
+        self._renew_if_due()
         if self._clock.monotonic_ns() >= self._survey_at_ns:
             self._survey()
         return seen.rung
@@ -254,12 +257,18 @@ class Liveness:
                     logger.warning("runstate: workers cannot be watched now, trying again: %s", error, exc_info=error)
                 self._pause.wait(AGAIN)
 
+    def _renew_if_due(self) -> None:
+        if self._clock.monotonic_ns() >= self._renew_at_ns:
+            self._renew()
+
     def _renew(self) -> None:
         name = self._name
         if name is None:
             return
         now_ns = self._clock.monotonic_ns()
         fence = self._fleet.renew(name)
+        if self._clock.monotonic_ns() - now_ns > self._survey_every_ns * PROMPT:
+            self._renewals.clear()  # others may have to wait for the store even longer, and are as well as this one
         if fence is None:
             self._renew_at_ns = now_ns + int(self._renew_every * 1e9)
             self._carry_out_requests()  # a ring may have been lost

@@ -93,8 +93,17 @@ class Registry:
                 ended.lose(loss)
 
     def enter_block(self, live: Live) -> None:
-        """A block waits for this execution, also when it has ended, until that is durable."""
+        """A block waits for this execution, also when it has ended, until that is durable. Its body has not begun."""
+        live.is_entering = True
         self._in_blocks[live.execution_id] = live
+
+    def begin_block(self, live: Live, now_ns: int) -> None:
+        """The body of its block begins, and with it the heartbeat limit: a journal that is slow is nobody's silence."""
+        live.beat_ns = now_ns
+        live.is_entering = False  # only now: else the watch would see the silence of the wait
+        limit = live.created.heartbeat_timeout
+        if limit is not None:
+            self._deadlines.add(live, now_ns + limit * 1e9)
 
     def leave_block(self, live: Live) -> None:
         """No block waits for it any more."""

@@ -216,6 +216,7 @@ class ExecutionScope:
         self._outer = _not_left(_innermost.get())
         self._is_inside = True
         _innermost.set(self)
+        self._decider.begin_block(running._live, self._decider.monotonic_ns())
         return running
 
     def _leave(self) -> Live:

@@ -180,7 +180,8 @@ class ExecutionTracker(ExecutionRemote):
             thread_id: The conversation that asked.
             user_id: The user who asked.
             timeout: Seconds until TIMEOUT; an async block is then cancelled.
-            heartbeat_timeout: Seconds without a sign of life until DEAD; an async block is then cancelled.
+            heartbeat_timeout: Seconds without a sign of life until DEAD, counted from where the body begins, however long the journal
+                takes before that; an async block is then cancelled.
             metadata: Facts to keep with it.
 
         Raises:

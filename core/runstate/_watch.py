@@ -3,7 +3,8 @@
 Two limits, two verdicts, and they are told apart; when both have passed, the one that passed first counts.
 A passed *time limit* is TIMEOUT, cause DEADLINE, in any live state: out of time is out of time, whoever was to blame. A
 passed *heartbeat limit* is DEAD, cause NO_HEARTBEAT; it exists only where one was asked for, and its clock starts when the
-execution leaves PENDING, so nothing dies for waiting in a queue. A heartbeat writes nothing here: when the old
+execution leaves PENDING, so nothing dies for waiting in a queue; in a block it starts when the body does, so nothing dies
+for a journal that is slow to take its beginning. A heartbeat writes nothing here: when the old
 limit comes due, the watch looks at the last sign of life and comes back later. What else must be true before silence is held
 against anybody, and what is done about blocked loops, stands in `_verdicts`.
 

@@ -10,6 +10,7 @@
 | `seen` | somebody who waited for it was told this state |
 | `heard` | a cancelled execution of somebody else's had ended so many seconds after the request |
 | `unsure` | the journal could not say: nothing is promised |
+| `silent` | for so many seconds, a lease at least, no thread of the process was let run for more than a moment |
 | `broken` | something was raised that nobody may raise |
 """
 
@@ -21,8 +22,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-LIVE, PHASES, ENDED, FENCED, ASKED, SEEN, HEARD, UNSURE, BROKEN = (
-    "live", "phases", "ended", "fenced", "asked", "seen", "heard", "unsure", "broken",
+LIVE, PHASES, ENDED, FENCED, ASKED, SEEN, HEARD, UNSURE, SILENT, BROKEN = (
+    "live", "phases", "ended", "fenced", "asked", "seen", "heard", "unsure", "silent", "broken",
 )  # fmt: skip
 
 

@@ -3,7 +3,9 @@
     python -m tests.chaos.sluggish URL SIDE-LOG LEASE WAY
 
 Its agents beat as often as their loop lets them, with a limit for silence that is shorter than what blocks them, and all of them
-have to end COMPLETED. It prints `there` when it has begun, and ends in good order when its standard input does.
+have to end COMPLETED. How long it was really silent it measures itself, as a machine that is busy adds to what is done to it: a
+thread takes a few turns again and again, as the renewal of a lease does, and a lease in which it could not was a silence. It prints
+`there` when it has begun, and ends in good order when its standard input does.
 """
 
 from __future__ import annotations
@@ -35,6 +37,10 @@ HELD: Final = 0.5
 """Leases for which a C call holds the GIL."""
 BETWEEN: Final = 0.1
 """Leases between two of them."""
+TURNS: Final = 8
+"""Turns of a thread that are a sign of life: a renewal takes about as many, as each call into the store gives the GIL away."""
+TURN: Final = 0.005
+"""Seconds between two of them."""
 HOUR: Final = 3_600_000_000_000
 """Nanoseconds."""
 
@@ -81,6 +87,18 @@ async def agent(tracker: ExecutionTracker, log: SideLog, lease: float, stopping:
             log.say(sidelog.ENDED, execution_id, "completed", "slow and well")
 
 
+def tell_silences(log: SideLog, lease: float) -> None:
+    """Say of each lease in which no `TURNS` turns could be taken how long it became, for ever."""
+    began = time.monotonic()
+    while True:
+        for _ in range(TURNS):
+            time.sleep(TURN)
+        ended = time.monotonic()
+        if ended - began >= lease:
+            log.say(sidelog.SILENT, "", ended - began)
+        began = ended
+
+
 def block(lease: float) -> None:
     """Do in the loop what should have been awaited."""
     time.sleep(BLOCKED * lease)
@@ -107,6 +125,7 @@ WAYS: Final[dict[str, Callable[[float], None]]] = {
 async def main(url: str, log: Path, lease: float, way: str) -> None:
     """Work until told to end."""
     side_log, stopping, loop = SideLog(log), asyncio.Event(), asyncio.get_running_loop()
+    threading.Thread(target=tell_silences, args=(side_log, lease), daemon=True).start()
     with opened(url, lease, way) as tracker:
         tasks = [asyncio.create_task(agent(tracker, side_log, lease, stopping)) for _ in range(AGENTS)]
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
 
-from runstate import CancelRequest, Cause, ExecutionState, Fence, WorkerState
+from runstate import CancelRequest, Cause, ExecutionRecord, ExecutionState, Fence, WorkerState
 from runstate._fleet import Worker
-from runstate._liveness import COURTESY, LEASE, RENEW_EVERY, SURVEYS, LeaseOnly, Liveness
+from runstate._liveness import COURTESY, LEASE, PROMPT, RENEW_EVERY, SURVEYS, Death, LeaseOnly, Liveness
 from runstate.journal import Fleet
 from runstate.journal.sqlite import SqliteJournal
 
@@ -128,6 +128,30 @@ def test_a_pause_below_the_lease(fleet: Fleets, begin: float) -> None:
     assert (one.lost, other.lost) == ([], [])
 
 
+def test_a_renewal_comes_first(fleet: Fleets) -> None:
+    """A renewal that is due is made before a ring is followed up and the dead are buried, however long those may take."""
+    one, other = fleet.join("one"), fleet.join("other")
+    fleet.let_pass(20.0)
+    ages: list[float | None] = []
+    requests, unsettled = other.journal.requests, other.journal.unsettled
+
+    def follow_up(incarnation: str, /) -> Sequence[CancelRequest]:
+        ages.append(one.sees("other").renewed_age)
+        return requests(incarnation)
+
+    def bury(incarnation: str, limit: int, /) -> Sequence[ExecutionRecord]:
+        ages.append(one.sees("other").renewed_age)
+        return unsettled(incarnation, limit)
+
+    other.journal.requests, other.journal.unsettled = follow_up, bury  # type: ignore[method-assign]
+    other.liveness._dead["one"] = Death(Cause.PROCESS_EXITED, "killed")
+    fleet.clock.advance(RENEW_EVERY)
+    other.liveness.look_again()
+    other.liveness.turn(0.0)
+    assert len(ages) > 2
+    assert set(ages) == {0.0}
+
+
 def test_the_observer_stood_still_too(fleet: Fleets) -> None:
     """After a pause of everybody, a suspended machine for example, who wakes up first holds nobody for dead."""
     one, other = fleet.join("one"), fleet.join("other")
@@ -140,6 +164,25 @@ def test_the_observer_stood_still_too(fleet: Fleets) -> None:
     fleet.let_pass(30.0)
     assert one.sees("other").state is WorkerState.ALIVE
     assert one.sees("one").state is WorkerState.ALIVE
+
+
+def test_a_store_that_is_slow_to_write(fleet: Fleets, clock: FakeClock) -> None:
+    """While its own renewals have to wait for the store, a worker holds nobody for dead whose renewal waits there as well."""
+    one, other = fleet.join("one"), fleet.join("other")
+    fleet.let_pass(20.0)
+    renew = one.journal.renew
+
+    def late(incarnation: str, /) -> Fence | None:
+        clock.advance(LEASE / SURVEYS * PROMPT + 0.01)
+        return renew(incarnation)
+
+    one.journal.renew = late  # type: ignore[method-assign]
+    fleet.let_pass(LEASE + 5.0, but=other)
+    assert one.sees("other").expired
+    assert one.sees("other").state is WorkerState.ALIVE
+    one.journal.renew = renew  # type: ignore[method-assign]
+    fleet.let_pass(LEASE, but=other)
+    assert one.sees("other").state is WorkerState.FENCED
 
 
 def test_the_stores_clock_is_set(fleet: Fleets, clock: FakeClock) -> None:
