@@ -61,6 +61,7 @@ class Team:
         self._numbers = itertools.count()
         self._later: list[tuple[float, int, Callable[[], object]]] = []
         self._threads: list[threading.Thread] = []
+        self._one_at_a_time = threading.Lock()
         self.processes = [self._start(slot) for slot in range(workers)]
 
     def befall(self, fault: Fault) -> None:
@@ -167,7 +168,14 @@ class Team:
         heapq.heappush(self._later, (time.monotonic() + seconds, next(self._numbers), undo))
 
     def _aside(self, work: Callable[[], object]) -> None:
-        thread = threading.Thread(target=work)
+        def do() -> None:
+            try:
+                with self._one_at_a_time:  # a server that is being restarted cannot be restarted
+                    work()
+            except Exception as error:
+                self.complaints.append(f"a fault could not be made: {error!r}"[-1_000:])
+
+        thread = threading.Thread(target=do)
         thread.start()
         self._threads.append(thread)
 

@@ -24,7 +24,7 @@ from runstate.journal import Fleet
 
 from . import sidelog
 from .faults import Harm
-from .schedule import AT_ONCE, FATAL
+from .schedule import AT_ONCE, END, FATAL
 from .sidelog import Said
 
 PAGE: Final = 5_000
@@ -154,7 +154,15 @@ class Check:
             return
         self.counts[f"fenced {worker.fence.cause.name}"] += 1
         done = [harm for harm in self.harms.get(worker.pid or 0, ()) if harm.began_ns <= worker.fence.at_ns]
-        if not any(harm.kind in FATAL for harm in done):
+        if (
+            {harm.kind for harm in done} & {END}
+            and worker.fence.cause is Cause.PROCESS_EXITED
+            and not self._buried(worker)
+        ):
+            self.counts["ended without saying so"] += (
+                1  # the store was away when it left; it is gone, and has lost nothing
+            )
+        elif not any(harm.kind in FATAL for harm in done):
             what = ", ".join(harm.kind for harm in done) or "nothing"
             self._wrong(
                 f"false death: {worker.incarnation} (pid {worker.pid}) was fenced for {worker.fence.cause.name} "
@@ -164,6 +172,11 @@ class Check:
             self._wrong(
                 f"missed: {worker.incarnation} (pid {worker.pid}) was killed, and found dead only by {worker.fence.cause.name}"
             )
+
+    def _buried(self, worker: Worker) -> bool:
+        """Whether others have ended anything of a worker's."""
+        mine = (story for story in self.stories.values() if story.owner == worker.incarnation)
+        return any(end.incarnation != story.owner for story in mine for end in story.ends)
 
     def _promise(self, said: Said) -> None:
         self.counts[f"said {said.kind}"] += 1
@@ -198,7 +211,7 @@ class Check:
             if OUTCOMES[said.details[0]] is not end.target:
                 self._wrong(f"{said.execution_id} was seen as {said.details[0]}, and is {end}")
         elif said.kind == sidelog.FENCED:
-            state, cause, _ = said.details
+            state, cause, _, _ = said.details
             known = None if end.cause is None else end.cause.name
             if (end.target.value, known) != (state, cause):
                 self._wrong(f"{said.execution_id} was fenced as {state} {cause}, and is {end.target.name} {known}")
@@ -214,8 +227,8 @@ class Check:
                 continue
             if (kept := journal.rejected(line.execution_id)) is not None:
                 self.counts["rejected ends kept"] += 1
-                wanted = line.details[2]
-                if kept.move.target is ExecutionState.COMPLETED and kept.move.result != wanted:
+                _, _, wanted, is_known = line.details
+                if is_known and kept.move.target is ExecutionState.COMPLETED and kept.move.result != wanted:
                     self._wrong(f"{line.execution_id} tried {wanted!r}, and {kept.move.result!r} was kept")
                 if kept.move.incarnation != self.stories[line.execution_id].owner:
                     self._wrong(f"{line.execution_id}: {kept.move.incarnation} is not its owner, and its try was kept")

@@ -5,7 +5,7 @@
 | `live` | the execution exists, durably |
 | `phases` | so many of its phases are durable |
 | `ended` | its end is durable: the state, and the result where there is one |
-| `fenced` | `FencedError` came out: the state that it named, what caused it, and the result that was tried |
+| `fenced` | `FencedError` came out: the state that it named, what caused it, the result that was tried, and whether that is known |
 | `asked` | a cancel was requested, and when the request had been recorded |
 | `seen` | somebody who waited for it was told this state |
 | `heard` | a cancelled execution of somebody else's had ended so many seconds after the request |

@@ -18,7 +18,7 @@ PENDING, RUNNING, COMPLETED, DEAD, CANCELLED = (
 FENCED_AT = 10_000_000_000
 LEFT = Worker(1, "left", 0, pid=11, left_at_ns=1)
 KILLED = Worker(2, "killed", 0, pid=12, fence=Fence("left", Cause.PROCESS_EXITED, "gone", FENCED_AT, 3))
-HARMS = {11: [], 12: [Harm(schedule.KILL, 1)]}
+HARMS = {11: [], 12: [Harm(schedule.KILL, 1)], 13: [Harm(schedule.END, 1)]}
 
 
 def log(
@@ -51,7 +51,11 @@ def found(entries: list[Entry], *said: Said, workers: tuple[Worker, ...] = (LEFT
         (WELL, [Said("live", "x", ()), Said("phases", "x", (1,)), Said("ended", "x", ("completed", 1))]),
         (
             BURIED,
-            [Said("live", "x", ()), Said("fenced", "x", ("dead", "PROCESS_EXITED", 1)), Said("seen", "x", ("Died",))],
+            [
+                Said("live", "x", ()),
+                Said("fenced", "x", ("dead", "PROCESS_EXITED", 1, True)),
+                Said("seen", "x", ("Died",)),
+            ],
         ),
         (BURIED, [Said("asked", "x", (FENCED_AT - 1,)), Said("unsure", "x", (1, "?")), Said("heard", "x", (0.1,))]),
     ],
@@ -89,7 +93,7 @@ def test_a_log_that_is_wrong_is_found(entries: list[Entry], finding: str) -> Non
         (WELL, Said("ended", "x", ("failed", None)), "was promised to be failed"),
         (BURIED, Said("ended", "x", ("completed", 1)), "was promised to be completed"),
         (WELL, Said("seen", "x", ("Died",)), "was seen as Died"),
-        (WELL, Said("fenced", "x", ("dead", "LEASE_EXPIRED", 1)), "was fenced as dead"),
+        (WELL, Said("fenced", "x", ("dead", "LEASE_EXPIRED", 1, True)), "was fenced as dead"),
         (BURIED, Said("asked", "x", (0,)), "asked to be cancelled in time"),
         (WELL, Said("broken", "x", ("KeyError",)), "must not be told"),
     ],
@@ -112,3 +116,12 @@ def test_a_promise_that_is_broken_is_found(entries: list[Entry], said: Said, fin
 def test_a_worker_that_is_wrongly_there_or_dead_is_found(worker: Worker, finding: str) -> None:
     """Who should be gone, who was held for dead and had suffered nothing, and whose death was seen late are found."""
     assert any(finding in one for one in found(WELL, workers=(LEFT, worker)))
+
+
+def test_who_left_while_the_store_was_away_is_no_false_death_unless_it_lost_something() -> None:
+    """A worker that ended in good order, and could not say so, may be found gone; not with anything of its own to be buried."""
+    ended = KILLED._replace(pid=13)
+    assert found(WELL, workers=(LEFT, ended)) == []
+    assert any("false death" in one for one in found(BURIED, workers=(LEFT, ended)))
+    expired = ended._replace(fence=Fence("left", Cause.LEASE_EXPIRED, "late", FENCED_AT, 3))
+    assert any("false death" in one for one in found(WELL, workers=(LEFT, expired)))

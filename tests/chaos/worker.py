@@ -268,7 +268,15 @@ class Load:
         """Say what a caller was told instead of success."""
         if isinstance(error, FencedError):
             cause = None if error.cause is None else error.cause.name
-            self.log.say(sidelog.FENCED, error.execution_id, error.state.value, cause, wanted)
+            is_own = execution_id in {
+                "",
+                error.execution_id,
+            }  # a flush tells of any execution that the process has lost
+            self.log.say(
+                sidelog.FENCED, error.execution_id, error.state.value, cause, wanted if is_own else None, is_own
+            )
+            if not is_own:
+                self.log.say(sidelog.UNSURE, execution_id, wanted, repr(error))
         elif isinstance(error, JournalConflictError):
             self.broken(execution_id)  # whoever has lost an execution is told who has taken it
         elif isinstance(error, InvalidTransitionError | JournalError | asyncio.CancelledError | TrackerClosedError):
