@@ -92,6 +92,7 @@ class Team:
             undo()
         self._later.clear()
         for process in self.processes:
+            self.harms[process.pid].append(Harm(kinds.END, time.time_ns()))
             process.send_signal(signal.SIGCONT)
             process.terminate()
         for process in self.processes:
