@@ -22,6 +22,6 @@ def raged(store: str) -> int:
         outcome = storm(store, SEEDS[store], seconds=seconds, lease=1.5, pace=3.0, agents=3)
         assert outcome.findings == []
         faults = sum(outcome.faults.values())
-        if faults >= 4 and outcome.counts["buried"] and outcome.counts["said ended"] > 50:
+        if faults >= 4 and outcome.counts.get("buried") and outcome.counts.get("said ended", 0) > 50:
             break
     return faults
