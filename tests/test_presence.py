@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -155,6 +156,73 @@ def test_nobody_hears_a_bell_of_the_dead(here: Presence, folder: Path, start: St
     assert not ring(folder, "victim")
     assert not ring(folder, "nobody")
     assert here.answer() is False
+
+
+def _settle(folder: Path, seconds_ago: float) -> None:
+    """Have a folder as it is when it last changed some time ago."""
+    then_ns = time.time_ns() - int(seconds_ago * 1e9)
+    os.utime(folder, ns=(then_ns, then_ns))
+
+
+def test_who_comes_or_goes_changes_whom_a_ring_reaches(here: Presence, folder: Path, start: Start) -> None:
+    """A ring for all reaches who has come since the last one, and nobody who has left, however long the folder was as it is."""
+    _settle(folder, 60)
+    assert not here.ring_others()
+    other = start("other")
+    _settle(folder, 30)  # it changes again before it is read
+    assert here.ring_others()
+    assert here.ring_others()
+    other.communicate("leave\n", timeout=60)
+    _settle(folder, 10)
+    assert not here.ring_others()
+
+
+def test_a_ring_reads_the_folder_only_when_it_has_changed(
+    here: Presence, folder: Path, start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Rings in a folder where nobody comes or goes read it once, and each rings all the same."""
+    start("other")
+    _settle(folder, 60)
+    read: list[object] = []
+
+    def scandir(path: Path) -> Iterator[os.DirEntry[str]]:
+        read.append(path)
+        return _scandir(path)
+
+    _scandir = os.scandir
+    monkeypatch.setattr(_presence.os, "scandir", scandir)
+    assert [here.ring_others() for _ in range(5)] == [True] * 5
+    assert read == [folder]
+    start("third")
+    assert here.ring_others()
+    assert read == [folder] * 2
+
+
+@pytest.mark.parametrize("granularity_ns", [10_000_000, 1_000_000_000])
+def test_who_comes_within_one_tick_of_the_files_clock_is_rung(
+    here: Presence, folder: Path, granularity_ns: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A change that bears the same time as the one before it, as clocks of file systems tick, leaves nobody unrung."""
+    tick_ns = time.time_ns() // granularity_ns * granularity_ns
+    if granularity_ns < 1_000_000_000 and tick_ns % 1_000_000_000 == 0:
+        tick_ns += granularity_ns
+    monkeypatch.setattr(_presence.time, "time_ns", lambda: tick_ns + granularity_ns - 1)
+    os.utime(folder, ns=(tick_ns, tick_ns))
+    assert not here.ring_others()
+    other = Presence(folder, "other")
+    try:
+        os.utime(folder, ns=(tick_ns, tick_ns))
+        assert here.ring_others()
+    finally:
+        other.leave()
+
+
+def test_without_a_folder_nobody_is_rung(here: Presence, folder: Path) -> None:
+    """Where somebody has taken the whole folder away, a ring says that nobody hears it."""
+    for path in folder.iterdir():
+        path.unlink()
+    folder.rmdir()
+    assert not here.ring_others()
 
 
 def test_a_forked_child_holds_nothing(folder: Path) -> None:

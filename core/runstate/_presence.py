@@ -8,6 +8,8 @@ have it by now, or the worker may live in another container, so a pidfd counts o
 
 Beside the file is the bell, a FIFO that only its worker reads: a byte in it means "look into the journal". It wakes one thread of
 one process within microseconds, costs the ringer one `write` that never blocks, and needs no port, no path limit and no server.
+Whose bells there are is read from the folder only when that has changed, which the kernel notes before whoever is new can go on:
+a commit that nobody else waits for costs one `stat`.
 
 A forked child closes its copies at once: else a lock would outlive its worker.
 """
@@ -33,6 +35,10 @@ _THREADS_END: Final = 50
 """Milliseconds in which the last threads of a killed process end: the kernel does not tell how it died before."""
 _RINGS: Final = 4_096
 """Bytes read from a bell at once: so many rings are one."""
+_TICK_NS: Final = 100_000_000
+"""Nanoseconds in which two changes of a folder may bear the same time, as the kernel's clock for files ticks; ten times what it does."""
+_COARSE_TICK_NS: Final = 2_000_000_000
+"""The same in a file system that counts in seconds."""
 
 _present: Final[set[Presence]] = set()
 """All that are held here. Not weakly: a forked child must find and close even what the tracker of the parent no longer knows."""
@@ -44,6 +50,14 @@ class Mark(NamedTuple):
     pid: int
     began: int | None
     """When it began, in the kernel's own count since boot; None where the kernel does not tell."""
+
+
+class Bells(NamedTuple):
+    """The bells of the others, as a folder held them."""
+
+    folder: tuple[int, int, int]
+    """Which folder it was (device and inode), and when it had last changed (nanoseconds since the Unix epoch)."""
+    paths: tuple[str, ...]
 
 
 class Presence:
@@ -70,6 +84,7 @@ class Presence:
         fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         os.write(self._lock, json.dumps(Mark(os.getpid(), _began(os.getpid()))).encode())
         unready.rename(path)
+        self._bells: Bells | None = None
         _present.add(self)
 
     def __repr__(self) -> str:
@@ -85,13 +100,29 @@ class Presence:
 
     def ring_others(self) -> bool:
         """Ring every other bell in the folder; return whether anybody is there to hear it."""
+        try:
+            bells = self._other_bells()
+        except FileNotFoundError:
+            return False
+        return sum(map(_ring, bells)) > 0  # all of them, whoever hears it
+
+    def _other_bells(self) -> tuple[str, ...]:
+        """Find the bells in the folder besides the own one; read it only if it has changed since.
+
+        Raises:
+            FileNotFoundError: The folder is gone.
+        """
+        status = self.folder.stat()
+        folder = status.st_dev, status.st_ino, status.st_mtime_ns
+        if self._bells is not None and self._bells.folder == folder:
+            return self._bells.paths
+        now_ns = time.time_ns()  # before the folder is read: what changes after that must do so in another tick
         own = f"{self.name}{_BELL}"
-        heard = 0
-        with suppress(FileNotFoundError), os.scandir(self.folder) as files:
-            for file in files:
-                if file.name.endswith(_BELL) and file.name != own:
-                    heard += ring(self.folder, file.name.removesuffix(_BELL))
-        return heard > 0
+        with os.scandir(self.folder) as files:
+            paths = tuple(file.path for file in files if file.name.endswith(_BELL) and file.name != own)
+        tick_ns = _TICK_NS if status.st_mtime_ns % 1_000_000_000 else _COARSE_TICK_NS
+        self._bells = Bells(folder, paths) if now_ns - status.st_mtime_ns > tick_ns else None
+        return paths
 
     def leave(self) -> None:
         """Be gone in good order: take the file away, then let go of the lock; take the folder away behind the last."""
@@ -115,8 +146,12 @@ def ring(folder: Path, name: str) -> bool:
     Returns:
         Whether somebody is there to hear it.
     """
+    return _ring(f"{folder}/{name}{_BELL}")
+
+
+def _ring(path: str) -> bool:
     try:
-        bell = os.open(folder / f"{name}{_BELL}", os.O_WRONLY | os.O_NONBLOCK)
+        bell = os.open(path, os.O_WRONLY | os.O_NONBLOCK)
     except OSError as error:
         if error.errno in {errno.ENOENT, errno.ENXIO}:  # it has left, or nobody reads
             return False

@@ -20,6 +20,7 @@ from runstate import (
     JournalError,
     JournalUnavailableError,
     JournalVersionError,
+    Limits,
     NotOwnerError,
     RecordDecodeError,
     RunstateError,
@@ -366,3 +367,14 @@ def test_closing_leaves_one_file(tmp_path: Path) -> None:
     assert [file.name for file in tmp_path.iterdir()] == ["runs.db"]
     assert len(journal.read(0, 10, ALL).events) == 3
     assert [file.name for file in tmp_path.iterdir()] == ["runs.db"]
+
+
+def test_one_end_too_many_goes_with_the_batch_that_brings_it(tmp_path: Path) -> None:
+    """What retention no longer keeps by count is gone at once, also when the last look was a moment ago."""
+    journal = SqliteJournal(tmp_path / "runs.db", Limits(retained_executions=1))
+    journal.append(life("a", COMPLETED))
+    journal.append(life("b", RUNNING))
+    assert {record.execution_id for record in journal.executions(ALL, 10)} == {"a", "b"}
+    journal.append([moved("b", 3, RUNNING, FAILED)])
+    assert {record.execution_id for record in journal.executions(ALL, 10)} == {"b"}
+    journal.close()

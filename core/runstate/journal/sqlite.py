@@ -145,14 +145,17 @@ class SqliteJournal(SqliteFleet):
         return number
 
     def _prune(self, connection: sqlite3.Connection, batch: Sequence[Entry]) -> None:
-        """Remove what retention no longer keeps: by count with every batch, by age every `PRUNE_EVERY` seconds."""
+        """Remove what retention no longer keeps: by count with every batch that ends anything, by age every `PRUNE_EVERY` seconds."""
         if not batch:
             return
         limits = self._limits
-        too_many: int = connection.execute(_sql.ENDED).fetchone()[0] - limits.retained_executions
         now_ns = batch[-1].at_ns
         looked_ns = self._pruned_at_ns
-        if too_many <= 0 and looked_ns is not None and now_ns - looked_ns < PRUNE_EVERY * 1e9:
+        is_early = looked_ns is not None and now_ns - looked_ns < PRUNE_EVERY * 1e9
+        if is_early and not any(isinstance(entry, Transition) and entry.cause is not None for entry in batch):
+            return  # there are no more than at the last look
+        too_many: int = connection.execute(_sql.ENDED).fetchone()[0] - limits.retained_executions
+        if is_early and too_many <= 0:
             return
         self._pruned_at_ns = now_ns
         make, choose, *remove = _sql.PRUNE
