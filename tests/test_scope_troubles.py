@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 from collections.abc import AsyncIterator, Iterator
+from typing import Literal
 
 import pytest
 
@@ -230,3 +231,23 @@ def test_a_generator_run_to_its_end_completes(store: Store, tracker: ExecutionTr
 
     (execution_id,) = stream()
     assert stored(store, execution_id).result == "all of it"
+
+
+@pytest.mark.parametrize("kind", ["sync", "async"])
+def test_a_body_that_fails_after_its_end_is_told_of_it(tracker: ExecutionTracker, kind: str) -> None:
+    """What the body raises goes on, and says that the execution had been cancelled by then, as it is recorded."""
+
+    def body(run: Execution[Literal[ExecutionState.RUNNING]]) -> None:
+        tracker.update_execution_state(run.execution_id, ExecutionState.CANCELLED)
+        raise ValueError("too late")
+
+    async def within() -> None:
+        async with tracker.execution(**WHO) as run:
+            body(run)
+
+    with pytest.raises(ValueError, match="too late") as told:  # noqa: PT012 - what is proven is what leaves a whole block
+        if kind == "async":
+            asyncio.run(within())
+        with tracker.execution(**WHO) as run:
+            body(run)
+    assert any("CANCELLED" in note for note in told.value.__notes__)

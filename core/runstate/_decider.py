@@ -162,7 +162,8 @@ class Decider(Registry):
             now_ns = monotonic_ns()
             seq, at_ns = live.seq + 1, now_ns + live.offset_ns
             entry = _new(
-                Transition, (live.execution_id, seq, at_ns, source, target, self.incarnation, None, None, None, None)
+                Transition,
+                (live.execution_id, seq, at_ns, source, target, live.created.incarnation, None, None, None, None),
             )
             live.seq = seq
             live.updated_at_ns = at_ns
@@ -239,7 +240,18 @@ class Decider(Registry):
             seq, at_ns = live.seq + 1, now_ns + live.offset_ns
             entry = _new(
                 Transition,
-                (live.execution_id, seq, at_ns, source, target, self.incarnation, cause, evidence, error, result_json),
+                (
+                    live.execution_id,
+                    seq,
+                    at_ns,
+                    source,
+                    target,
+                    live.created.incarnation,
+                    cause,
+                    evidence,
+                    error,
+                    result_json,
+                ),
             )
             live.seq = seq
             live.updated_at_ns = at_ns
@@ -279,7 +291,7 @@ class Decider(Registry):
                 )
             now_ns = monotonic_ns()
             at_ns = now_ns + live.offset_ns
-            entry = _new(PhaseChange, (live.execution_id, seq, at_ns, phase, detail, self.incarnation))
+            entry = _new(PhaseChange, (live.execution_id, seq, at_ns, phase, detail, live.created.incarnation))
             live.seq = seq
             live.updated_at_ns = at_ns
             live.beat_ns = now_ns
@@ -307,7 +319,7 @@ class Decider(Registry):
                 self.unwarned += 1
                 return None
             at_ns = self.monotonic_ns() + live.offset_ns
-            entry = Warned(live.execution_id, seq, at_ns, cause, said, self.incarnation)
+            entry = Warned(live.execution_id, seq, at_ns, cause, said, live.created.incarnation)
             live.seq = seq
             live.updated_at_ns = at_ns
             live.warnings += 1

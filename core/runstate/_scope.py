@@ -278,6 +278,8 @@ class ExecutionScope:
             return
         if interrupted and (self._is_fenced or not _is_by_handle(live)):
             raise self._decider.late(live) from error
+        if isinstance(error, Exception) and not interrupted and not _is_by_handle(live) and not _tells_of(error, live):
+            error.add_note(f"runstate: {self._decider.late(live)}")
         if error is None and end.cause is Cause.NO_OUTCOME:
             raise NoOutcomeError(live.execution_id)
 
@@ -312,6 +314,11 @@ def _accept(live: Live, conflict: JournalConflictError) -> bool:
     if isinstance(conflict, ExecutionsLostError) and live.lost is None:
         live.lose(conflict.losses[live.execution_id])
     return live.lost is not None
+
+
+def _tells_of(error: Exception, live: Live) -> bool:
+    """Whether an exception says itself how this execution ended."""
+    return isinstance(error, FencedError) and error.execution_id == live.execution_id
 
 
 def _is_by_handle(live: Live) -> bool:

@@ -26,6 +26,7 @@ from . import sidelog
 from .faults import Harm
 from .schedule import AT_ONCE, END, FATAL
 from .sidelog import Said
+from .silences import expired, silences
 
 PAGE: Final = 5_000
 OUTCOMES: Final = {
@@ -104,6 +105,7 @@ class Check:
         self.stories = found
         self.workers = {worker.incarnation: worker for worker in workers}
         self.harms = harms
+        self._by_right: set[str] = set()
         self.findings: list[str] = []
         self.counts: Counter[str] = Counter()
         """How much of each was checked: a check of nothing proves nothing."""
@@ -112,6 +114,8 @@ class Check:
 
     def all(self, said: Iterable[Said]) -> list[str]:
         """Check everything; return all that is wrong, and was before."""
+        said = list(said)
+        self._by_right = expired(self.workers.values(), silences(said))
         for execution_id, story in self.stories.items():
             self._story(execution_id, story)
         for worker in self.workers.values():
@@ -153,6 +157,9 @@ class Check:
         if worker.fence is None:
             return
         self.counts[f"fenced {worker.fence.cause.name}"] += 1
+        if worker.incarnation in self._by_right:
+            self.counts["leases that ran out by right"] += 1  # the machine had let its process not run
+            return
         done = [harm for harm in self.harms.get(worker.pid or 0, ()) if harm.began_ns <= worker.fence.at_ns]
         if (
             {harm.kind for harm in done} & {END}

@@ -10,7 +10,7 @@
 | `seen` | somebody who waited for it was told this state |
 | `heard` | a cancelled execution of somebody else's had ended so many seconds after the request |
 | `unsure` | the journal could not say: nothing is promised |
-| `silent` | for so many seconds, a lease at least, no thread of the process was let run for more than a moment |
+| `silent` | for so many seconds, a lease at least, no thread of the process was let run for more than a moment; its pid |
 | `broken` | something was raised that nobody may raise |
 """
 

@@ -4,7 +4,7 @@ Every worker is slow in its own way (`sluggish`), all of them are stopped at ran
 once as by a machine that swaps, and other programs want every core all the time.
 
 What is done to a worker is shorter than its lease, but a machine that has more to do than it can adds to it. So each worker measures its
-own silence (`sluggish`), and a lease may run out as often as the worker was silent for one, and not once more. Nothing else is excused.
+own silence (`silences`), and a lease may run out as often as the worker was silent for one, and not once more. Nothing else is excused.
 """
 
 from __future__ import annotations
@@ -17,19 +17,20 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Final
 
 from runstate import Cause, ExecutionState, Warned
-from runstate._fleet import Worker, WorkerState
+from runstate._fleet import WorkerState
 from runstate._records import Selection
 
 from . import sidelog
 from .faults import PATIENCE, ROOT
 from .guarantee import PAGE, stories
 from .places import Place, place
+from .silences import expired, silences
 from .sluggish import WAYS
 
 PAUSED: Final = (0.1, 0.9)
@@ -102,23 +103,14 @@ def disturb(processes: dict[str, subprocess.Popen[str]], seed: int, seconds: flo
     return pauses
 
 
-def expired(workers: Sequence[Worker], silences: Mapping[int, int]) -> set[str]:
-    """Whose lease has run out by right: workers of processes that were silent for a lease, as often as they were at least."""
-    fences: dict[int, list[str]] = {pid: [] for pid in silences}
-    for worker in workers:
-        if worker.fence is not None and worker.fence.cause is Cause.LEASE_EXPIRED and worker.pid in fences:
-            fences[worker.pid].append(worker.incarnation)
-    return {name for pid, names in fences.items() if len(names) <= silences[pid] for name in names}
-
-
 def wrong_with(here: Place, folder: Path, pids: Mapping[str, int], counts: Counter[str]) -> list[str]:
     """Who was held for dead without having been silent, or was told something else than that it is well."""
     said = {way: list(sidelog.read(folder / f"{way}.said")) for way in WAYS}
-    silences = {pids[way]: sum(line.kind == sidelog.SILENT for line in said[way]) for way in WAYS}
+    silent = dict.fromkeys(pids.values(), 0) | silences(line for lines in said.values() for line in lines)
     journal = here.journal()
     try:
         workers = journal.workers(1_000_000)
-        by_right = expired(workers, silences)
+        by_right = expired(workers, silent)
         counts["leases that ran out by right"] = len(by_right)
         found = [
             f"false death: {worker.incarnation} was fenced for {worker.fence.cause.name}: {worker.fence.reason}"

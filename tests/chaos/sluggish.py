@@ -3,9 +3,8 @@
     python -m tests.chaos.sluggish URL SIDE-LOG LEASE WAY
 
 Its agents beat as often as their loop lets them, with a limit for silence that is shorter than what blocks them, and all of them
-have to end COMPLETED. How long it was really silent it measures itself, as a machine that is busy adds to what is done to it: a
-thread takes a few turns again and again, as the renewal of a lease does, and a lease in which it could not was a silence. It prints
-`there` when it has begun, and ends in good order when its standard input does.
+have to end COMPLETED. How long it was really silent it measures itself (`silences`). It prints `there` when it has begun, and ends in
+good order when its standard input does.
 """
 
 from __future__ import annotations
@@ -27,6 +26,7 @@ from runstate.journal.sqlite import SqliteJournal
 
 from . import sidelog
 from .sidelog import SideLog
+from .silences import tell_silences
 
 AGENTS: Final = 5
 SILENCE: Final = 0.4
@@ -37,10 +37,6 @@ HELD: Final = 0.5
 """Leases for which a C call holds the GIL."""
 BETWEEN: Final = 0.1
 """Leases between two of them."""
-TURNS: Final = 8
-"""Turns of a thread that are a sign of life: a renewal takes about as many, as each call into the store gives the GIL away."""
-TURN: Final = 0.005
-"""Seconds between two of them."""
 HOUR: Final = 3_600_000_000_000
 """Nanoseconds."""
 
@@ -85,18 +81,6 @@ async def agent(tracker: ExecutionTracker, log: SideLog, lease: float, stopping:
             log.say(sidelog.BROKEN, execution_id, repr(error))
         else:
             log.say(sidelog.ENDED, execution_id, "completed", "slow and well")
-
-
-def tell_silences(log: SideLog, lease: float) -> None:
-    """Say of each lease in which no `TURNS` turns could be taken how long it became, for ever."""
-    began = time.monotonic()
-    while True:
-        for _ in range(TURNS):
-            time.sleep(TURN)
-        ended = time.monotonic()
-        if ended - began >= lease:
-            log.say(sidelog.SILENT, "", ended - began)
-        began = ended
 
 
 def block(lease: float) -> None:

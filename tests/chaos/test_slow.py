@@ -5,7 +5,8 @@ from __future__ import annotations
 from runstate import Cause, Fence
 from runstate._fleet import Worker
 
-from .slow import expired, slow
+from .silences import expired
+from .slow import slow
 from .stores import on_each_store
 
 

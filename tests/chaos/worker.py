@@ -13,6 +13,7 @@ import os
 import random
 import signal
 import sys
+import threading
 import time
 import traceback
 from collections.abc import Awaitable, Callable
@@ -36,6 +37,7 @@ from runstate import (
 
 from . import sidelog
 from .sidelog import SideLog
+from .silences import tell_silences
 
 PHASES = tuple(Phase)
 PATIENCE = 60.0
@@ -233,6 +235,7 @@ class Load:
         if (execution_id := await self.any_running()) is None:
             return
         await asyncio.to_thread(self.tracker.cancel, execution_id, "enough")
+        await self.tracker.aflush()  # one of its own it has cancelled itself, and only decided so far
         asked = time.monotonic()
         self.log.say(sidelog.ASKED, execution_id, time.time_ns())
         await self.see_the_end(execution_id)
@@ -266,7 +269,11 @@ class Load:
 
     def refused(self, execution_id: str, error: BaseException, wanted: object) -> None:
         """Say what a caller was told instead of success."""
-        if isinstance(error, FencedError):
+        if isinstance(error, FencedError) and getattr(error, "__notes__", None):
+            self.log.say(
+                sidelog.UNSURE, execution_id, wanted, error.__notes__
+            )  # what it names was decided, and was refused
+        elif isinstance(error, FencedError):
             cause = None if error.cause is None else error.cause.name
             is_own = execution_id in {
                 "",
@@ -307,7 +314,9 @@ async def opened(url: str, lease: float) -> ExecutionTracker:
 async def main(url: str, log: Path, seed: int, lease: float, agents: int) -> None:
     """Work until SIGTERM."""
     tracker = await opened(url, lease)
-    load = Load(tracker, SideLog(log), random.Random(seed), CHILD_LIVES * lease)
+    side_log = SideLog(log)
+    threading.Thread(target=tell_silences, args=(side_log, lease), daemon=True).start()
+    load = Load(tracker, side_log, random.Random(seed), CHILD_LIVES * lease)
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, load.stopping.set)
     work = [load.agent(number) for number in range(agents)]
     tasks = [asyncio.create_task(one) for one in (*work, load.canceller(), load.waiter(), load.forker())]

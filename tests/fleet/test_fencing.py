@@ -24,6 +24,7 @@ from runstate import (
 )
 from runstate._burial import bury
 from runstate._clock import SystemClock
+from runstate._ids import new_incarnation
 from runstate.journal import Fleet
 
 from ..clock import FakeClock
@@ -59,6 +60,20 @@ def zombie(shared: SharedStore) -> Iterator[Zombie]:
     with ExecutionTracker(shared.journal(), clock=FakeClock()) as tracker:
         yield Zombie(tracker, journal)
     journal.close()
+
+
+def test_what_is_decided_while_its_worker_takes_another_name_is_fenced_too(zombie: Zombie) -> None:
+    """A move carries the name that its execution was created under, so it is refused as that worker's, and said to be."""
+    tracker = zombie.tracker
+    tracker.create(**WHO)
+    tracker.flush()
+    zombie.bury()
+    run = tracker.create(**WHO).run()
+    tracker._decider.incarnation = new_incarnation()  # the first half of what is done about a fence
+    run.complete("in between")
+    with pytest.raises(FencedError) as told:
+        tracker.flush()
+    assert (told.value.execution_id, told.value.cause) == (run.execution_id, Cause.LEASE_EXPIRED)
 
 
 def test_moves_handles_and_durable_ends(zombie: Zombie) -> None:
