@@ -12,6 +12,7 @@ import pytest
 
 import runstate
 from runstate import (
+    Entry,
     ExecutionState,
     ExecutionTracker,
     FencedError,
@@ -33,7 +34,7 @@ from runstate.journal.sqlite import SqliteJournal
 from ..clock import FakeClock
 from ..forging import forge, ids, rewrite_schema, small_journal
 from ..moves import bring_to, create
-from .entries import life, lives, moved
+from .entries import life, lives, moved, phased
 
 ALL = Selection()
 RUNNING, COMPLETED, FAILED = ExecutionState.RUNNING, ExecutionState.COMPLETED, ExecutionState.FAILED
@@ -378,3 +379,18 @@ def test_one_end_too_many_goes_with_the_batch_that_brings_it(tmp_path: Path) -> 
     journal.append([moved("b", 3, RUNNING, FAILED)])
     assert {record.execution_id for record in journal.executions(ALL, 10)} == {"b"}
     journal.close()
+
+
+def test_what_could_be_undone_goes_to_no_file(tmp_path: Path) -> None:
+    """Large batches write little more than what they store: what a statement may have to undo is kept in memory."""
+    path, written = tmp_path / "runs.db", Path("/proc/self/io")
+    journal = SqliteJournal(path)
+    begin = int(written.read_text().split("wchar: ")[1].split()[0])
+    for first in range(0, 3_000, 300):
+        batch: list[Entry] = []
+        for name in (f"x{number}" for number in range(first, first + 300)):
+            batch += [*life(name, RUNNING), *(phased(name, seq) for seq in range(3, 13))]
+            batch.append(moved(name, 13, RUNNING, COMPLETED))
+        journal.append(batch)
+    journal.close()
+    assert int(written.read_text().split("wchar: ")[1].split()[0]) - begin < 10 * path.stat().st_size

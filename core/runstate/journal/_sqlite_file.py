@@ -207,6 +207,8 @@ class SqliteFile:
                     connection.execute("PRAGMA journal_mode = WAL")
                 connection.execute("PRAGMA synchronous = FULL")
                 connection.execute("PRAGMA journal_size_limit = 67108864")
+                # What a statement may have to undo. After one that touches 16 pages the whole transaction's would go to a file.
+                connection.execute("PRAGMA temp_store = MEMORY")
         except BaseException:
             connection.close()
             raise
