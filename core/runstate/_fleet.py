@@ -80,6 +80,21 @@ class Worker(NamedTuple):
         return WorkerState.ALIVE if self.left_at_ns is None else WorkerState.LEFT
 
 
+class Peer(NamedTuple):
+    """A worker as its peers watch it: what tells whether it is alive, and no more."""
+
+    incarnation: str
+    """Its name."""
+    lease: float | None
+    """Like the two that follow as `Worker` has it; None if it was fenced without ever having joined."""
+    renewed_at_ns: int | None
+    renewed_age: float | None
+    expired: bool
+    """Whether the lease has run out, by the store's clock. A sign, not yet a proof."""
+    fence: Fence | None
+    """Why it counts as dead, if it does; then something of it is still live. Without one it is there."""
+
+
 class RejectedMove(NamedTuple):
     """An end that a fenced worker tried to record: kept beside the history of its execution, once, never its outcome."""
 

@@ -10,7 +10,7 @@ from pydantic_core import core_schema as cs
 
 from ._codec import decode_transition
 from ._errors import RecordDecodeError
-from ._fleet import CancelRequest, Fence, RejectedMove, Worker
+from ._fleet import CancelRequest, Fence, Peer, RejectedMove, Worker
 from ._states import Cause
 
 _NAME: Final = cs.str_schema(strict=True, min_length=1)
@@ -29,22 +29,26 @@ def _validator(**fields: cs.CoreSchema) -> SchemaValidator:
     )
 
 
+_PEER: Final[dict[str, cs.CoreSchema]] = {
+    "incarnation": _NAME,
+    "lease": cs.nullable_schema(cs.float_schema(strict=True, gt=0, allow_inf_nan=False)),
+    "renewed_at_ns": cs.nullable_schema(cs.int_schema(strict=True)),
+    "renewed_age": cs.nullable_schema(cs.float_schema(strict=True, ge=0, allow_inf_nan=False)),
+    "expired": cs.bool_schema(),
+    "gone_at_ns": _MAYBE_COUNT,
+    "gone_position": _MAYBE_COUNT,
+    "fenced_by": _MAYBE_NAME,
+    "fence_cause": _CAUSE,
+    "fence_reason": _MAYBE_TEXT,
+}
+_peer: Final = _validator(**_PEER)
 _worker: Final = _validator(
     number=cs.int_schema(strict=True),
-    incarnation=_NAME,
     live=_COUNT,
     host=_MAYBE_NAME,
     pid=cs.nullable_schema(cs.int_schema(strict=True, gt=0)),
     started_at_ns=_MAYBE_COUNT,
-    lease=cs.nullable_schema(cs.float_schema(strict=True, gt=0, allow_inf_nan=False)),
-    renewed_at_ns=cs.nullable_schema(cs.int_schema(strict=True)),
-    renewed_age=cs.nullable_schema(cs.float_schema(strict=True, ge=0, allow_inf_nan=False)),
-    expired=cs.bool_schema(),
-    gone_at_ns=_MAYBE_COUNT,
-    gone_position=_MAYBE_COUNT,
-    fenced_by=_MAYBE_NAME,
-    fence_cause=_CAUSE,
-    fence_reason=_MAYBE_TEXT,
+    **_PEER,
 )
 _request: Final = _validator(execution_id=_NAME, owner=_NAME, by=_NAME, reason=_MAYBE_TEXT, at_ns=_COUNT)
 
@@ -60,15 +64,18 @@ def decode_worker(row: Mapping[str, object]) -> Worker:
     if len({fields[name] is None for name in joined}) > 1:
         missing = next(name for name in joined if fields[name] is None)
         raise RecordDecodeError(missing, "a value, as the worker has joined", None)
-    gone_at_ns, position = fields.pop("gone_at_ns"), fields.pop("gone_position")
-    by, cause, reason = fields.pop("fenced_by"), fields.pop("fence_cause"), fields.pop("fence_reason")
-    if (position is None) != (gone_at_ns is None):
-        raise RecordDecodeError("gone_position", "a position if the worker has gone, and only then", position)
-    if by is None:
-        return Worker(**fields, left_at_ns=gone_at_ns)
-    if cause is None or gone_at_ns is None:
-        raise RecordDecodeError("fence_cause", "the cause and the time of a fence", cause)
-    return Worker(**fields, fence=Fence(by, cause, reason, gone_at_ns, position))
+    gone_at_ns, fence = _taken_end(fields)
+    return Worker(**fields, left_at_ns=gone_at_ns if fence is None else None, fence=fence)
+
+
+def decode_peer(row: Mapping[str, object]) -> Peer:
+    """Decode a worker that is there, or was fenced: its lease and its fence.
+
+    Raises:
+        RecordDecodeError: It is not valid.
+    """
+    fields = _validate(_peer, row)
+    return Peer(fence=_taken_end(fields)[1], **fields)
 
 
 def decode_request(row: Mapping[str, object]) -> CancelRequest:
@@ -83,6 +90,19 @@ def decode_rejected(row: Mapping[str, object]) -> RejectedMove:
     if not isinstance(rejected_at_ns, int) or rejected_at_ns < 0:
         raise RecordDecodeError("rejected_at_ns", "nanoseconds since the epoch", rejected_at_ns)
     return RejectedMove(decode_transition(move), rejected_at_ns)
+
+
+def _taken_end(fields: dict[str, Any]) -> tuple[int | None, Fence | None]:
+    """Take what says that a worker has gone out of its fields: when, and the fence if there is one."""
+    gone_at_ns, position = fields.pop("gone_at_ns"), fields.pop("gone_position")
+    by, cause, reason = fields.pop("fenced_by"), fields.pop("fence_cause"), fields.pop("fence_reason")
+    if (position is None) != (gone_at_ns is None):
+        raise RecordDecodeError("gone_position", "a position if the worker has gone, and only then", position)
+    if by is None:
+        return gone_at_ns, None
+    if cause is None or gone_at_ns is None:
+        raise RecordDecodeError("fence_cause", "the cause and the time of a fence", cause)
+    return gone_at_ns, Fence(by, cause, reason, gone_at_ns, position)
 
 
 def _validate(validator: SchemaValidator, row: Mapping[str, object]) -> dict[str, Any]:

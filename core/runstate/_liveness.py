@@ -30,7 +30,7 @@ from typing import Final, NamedTuple, Protocol
 from ._burial import bury
 from ._clock import Clock
 from ._errors import JournalConflictError, JournalError, JournalUnavailableError
-from ._fleet import CancelRequest, Fence, Worker, WorkerState
+from ._fleet import CancelRequest, Fence, Peer
 from ._states import Cause
 from ._wake import Wake
 from .journal import Fleet, Seen, Vigil
@@ -121,6 +121,8 @@ class Liveness:
         """Since when others have been seen burying a worker."""
         self._dead: dict[str, Death] = {}
         """Who is still to be buried."""
+        self._met: Mapping[str, Peer] | None = None
+        """The peers that were read when this worker joined, for its first look at them."""
         self._trouble: str | None = None
 
     def join(self) -> None:
@@ -136,17 +138,19 @@ class Liveness:
             vigil = self._begin_vigil(name)
             try:
                 self._fleet.join(name, self._lease + self._renew_every)
+                # Read after joining, so of two that join at once one meets the other; and told before anything is durable.
+                met = self._others(name)
+                for peer in met.values():
+                    if peer.fence is None:
+                        self._fleet.ring(peer.incarnation)  # so that this worker is watched from now on
             except BaseException:
                 vigil.leave()
                 raise
             if self._vigil is not None:
                 self._vigil.leave()
-            self._vigil, self._name = vigil, name
+            self._vigil, self._name, self._met = vigil, name, met
             self._renew_at_ns = self._clock.monotonic_ns() + int(self._renew_every * 1e9)
             self._survey_at_ns = 0
-            for worker in self._fleet.workers():
-                if worker.state is WorkerState.ALIVE and worker.incarnation != name:
-                    self._fleet.ring(worker.incarnation)  # so that this worker is watched from now on
 
     def start(self) -> None:
         """Start the thread unless it runs."""
@@ -227,7 +231,7 @@ class Liveness:
         """Start afresh in a forked child, which is another worker."""
         self._lock = threading.RLock()
         self._pause = Wake()
-        self._thread = self._vigil = self._name = self._surveyed_ns = None
+        self._thread = self._vigil = self._name = self._surveyed_ns = self._met = None
         self._renew_at_ns = self._survey_at_ns = 0
         self._closed = False
         self._renewals.clear()
@@ -286,42 +290,46 @@ class Liveness:
         name, vigil = self._name, self._vigil
         if name is None or vigil is None:
             return
-        peers = {worker.incarnation: worker for worker in self._fleet.workers() if worker.incarnation != name}
+        met, self._met = self._met, None
+        peers = self._others(name) if met is None else met
         now_ns = self._clock.monotonic_ns()
         if self._surveyed_ns is not None and now_ns - self._surveyed_ns > 2 * self._survey_every_ns:
             self._renewals.clear()  # this thread stood still itself, and so has seen nobody's silence
         self._surveyed_ns = now_ns
         self._judge(peers, now_ns)
-        alive = [worker for worker in peers.values() if worker.state is WorkerState.ALIVE]
-        vigil.watch([worker.incarnation for worker in alive])
+        there = [peer for peer in peers.values() if peer.fence is None]
+        vigil.watch([peer.incarnation for peer in there])
         gone = vigil.wait(0.0)
         if gone.rung:
             vigil.wake()
-        for peer, what in gone.gone.items():
-            self._dead[peer] = Death(Cause.PROCESS_EXITED, what)
-        until = [worker.lease - worker.renewed_age + EARLY for worker in alive if worker.lease and worker.renewed_age]
+        for gone_name, what in gone.gone.items():
+            self._dead[gone_name] = Death(Cause.PROCESS_EXITED, what)
+        until = [peer.lease - peer.renewed_age + EARLY for peer in there if peer.lease and peer.renewed_age]
         wait_ns = min([self._survey_every_ns, *(int(left * 1e9) for left in until if left > 0)])
         self._survey_at_ns = now_ns + wait_ns
         if self._dead:
             self._bury()
 
-    def _judge(self, peers: Mapping[str, Worker], now_ns: int) -> None:
+    def _others(self, name: str) -> Mapping[str, Peer]:
+        return {peer.incarnation: peer for peer in self._fleet.peers() if peer.incarnation != name}
+
+    def _judge(self, peers: Mapping[str, Peer], now_ns: int) -> None:
         self._renewals = {name: seen for name, seen in self._renewals.items() if name in peers}
         self._fenced = {name: since for name, since in self._fenced.items() if name in peers}
         enough_ns = self._survey_every_ns * (SURVEYS - 1)
-        for name, worker in peers.items():
-            if worker.fence is not None:
+        for name, peer in peers.items():
+            if peer.fence is not None:
                 since_ns = self._fenced.setdefault(name, now_ns)
-                undertaker = peers.get(worker.fence.by)
-                is_busy = undertaker is not None and undertaker.state is WorkerState.ALIVE
+                undertaker = peers.get(peer.fence.by)
+                is_busy = undertaker is not None and undertaker.fence is None
                 if not is_busy or now_ns - since_ns >= COURTESY * 1e9:
-                    self._dead[name] = Death(worker.fence.cause, worker.fence.reason)
+                    self._dead[name] = Death(peer.fence.cause, peer.fence.reason)
                 continue
             renewed, since_ns = self._renewals.get(name, (None, 0))
-            if name not in self._renewals or renewed != worker.renewed_at_ns:
-                self._renewals[name] = worker.renewed_at_ns, now_ns
-            elif worker.expired and worker.lease is not None and now_ns - since_ns >= enough_ns:
-                self._dead[name] = Death(Cause.LEASE_EXPIRED, f"its lease of {worker.lease:g} s has run out", True)
+            if name not in self._renewals or renewed != peer.renewed_at_ns:
+                self._renewals[name] = peer.renewed_at_ns, now_ns
+            elif peer.expired and peer.lease is not None and now_ns - since_ns >= enough_ns:
+                self._dead[name] = Death(Cause.LEASE_EXPIRED, f"its lease of {peer.lease:g} s has run out", True)
 
     def _bury(self) -> None:
         by = self._name

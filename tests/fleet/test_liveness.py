@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 
-from runstate import CancelRequest, Cause, ExecutionRecord, ExecutionState, Fence, WorkerState
+from runstate import CancelRequest, Cause, ExecutionRecord, ExecutionState, Fence, JournalUnavailableError, WorkerState
+from runstate._fleet import Peer as Seen
 from runstate._fleet import Worker
 from runstate._liveness import COURTESY, LEASE, PROMPT, RENEW_EVERY, SURVEYS, Death, LeaseOnly, Liveness
 from runstate.journal import Fleet
@@ -23,14 +25,14 @@ TICK = 0.4
 class Peer:
     """One worker: its journal, its liveness, and all that it was told. Its vigil sees nothing, so only leases tell."""
 
-    def __init__(self, name: str, path: Path, clock: FakeClock) -> None:
+    def __init__(self, name: str, path: Path, clock: FakeClock, kind: type[SqliteJournal] = SqliteJournal) -> None:
         self.name = name
-        self.journal: Fleet = SqliteJournal(path, clock=clock)
+        self.journal: Fleet = kind(path, clock=clock)
         self.liveness = Liveness(self.journal, self, clock)
         self.liveness._begin_vigil = lambda name: LeaseOnly()  # type: ignore[method-assign,assignment]
         self.lost: list[Fence] = []
         self.cancelled: list[CancelRequest] = []
-        self.liveness.turn(0.0)
+        self.liveness.join()
 
     def incarnation(self) -> str:
         """Its name."""
@@ -82,6 +84,7 @@ class Fleets:
         """One more peer."""
         peer = Peer(name, self.path, self.clock)
         self.peers.append(peer)
+        peer.liveness.turn(0.0)
         return peer
 
     def let_pass(self, seconds: float, *, but: Peer | None = None) -> None:
@@ -255,6 +258,62 @@ def test_requests_without_a_ring(fleet: Fleets) -> None:
     one.journal.request_cancel("x", "one", "enough")
     fleet.let_pass(RENEW_EVERY + TICK)
     assert [request.reason for request in other.cancelled][:1] == ["enough"]
+
+
+class Noting(SqliteJournal):
+    """A journal that notes who was asked for, and rung."""
+
+    noted: ClassVar[list[str]] = []
+
+    def peers(self, /) -> Sequence[Seen]:
+        """Note it."""
+        self.noted.append("peers")
+        return super().peers()
+
+    def ring(self, incarnation: str, /) -> bool:
+        """Note it."""
+        self.noted.append(incarnation)
+        return super().ring(incarnation)
+
+
+class Deaf(Noting):
+    """One that cannot ring the first time."""
+
+    def ring(self, incarnation: str, /) -> bool:
+        """Fail if nobody was rung yet."""
+        if self.noted == ["peers"]:
+            self.noted.append("failed")
+            raise JournalUnavailableError("no bell")
+        return super().ring(incarnation)
+
+
+def test_a_newcomer_is_known_at_once(fleet: Fleets) -> None:
+    """When joining is done all who are there have been rung, and the first look takes the peers that were read for it."""
+    fleet.join("one")
+    fleet.join("left").liveness.close()
+    Noting.noted.clear()
+    newcomer = Peer("new", fleet.path, fleet.clock, Noting)
+    assert Noting.noted == ["peers", "one"]
+    newcomer.liveness.turn(0.0)
+    assert Noting.noted == ["peers", "one"]
+    assert newcomer.liveness._renewals.keys() == {"one"}
+    fleet.join("two")
+    newcomer.survey()
+    assert Noting.noted == ["peers", "one", "peers"]
+    assert newcomer.liveness._renewals.keys() == {"one", "two"}
+    newcomer.journal.close()
+
+
+def test_a_newcomer_that_could_not_ring_tries_again(fleet: Fleets) -> None:
+    """Joining fails when somebody cannot be told of it, and is done anew, whole, when it is tried again."""
+    fleet.join("one")
+    Noting.noted.clear()
+    with pytest.raises(JournalUnavailableError, match="no bell"):
+        Peer("new", fleet.path, fleet.clock, Deaf)
+    newcomer = Peer("new", fleet.path, fleet.clock, Deaf)
+    assert Noting.noted == ["peers", "failed", "peers", "one"]
+    assert newcomer.sees("new").state is WorkerState.ALIVE
+    newcomer.journal.close()
 
 
 def test_who_leaves_is_not_held_for_dead(fleet: Fleets) -> None:

@@ -266,7 +266,7 @@ def test_what_is_live_of_a_worker_is_found_by_its_index(raw: Raw) -> None:
 
     raw.execute("SET LOCAL enable_seqscan = off")
     asked = {"departed": 0, "incarnation": WORKER, "limit": 1}
-    for query in (sql.WORKERS, sql.WORKER, sql.UNSETTLED, sql.REQUESTS):
+    for query in (sql.PEERS, sql.WORKERS, sql.WORKER, sql.UNSETTLED, sql.REQUESTS):
         steps = " ".join(step for (step,) in raw.execute(b"EXPLAIN " + query, asked))
         assert "executions_live" in steps
         assert "Seq Scan" not in steps

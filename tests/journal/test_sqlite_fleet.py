@@ -327,16 +327,18 @@ def test_the_live_of_a_worker_are_found_by_their_index(path: Path) -> None:
     journal = SqliteJournal(path)
     asked = {"boot_id": "", "now_ns": 0, "departed": 0, "incarnation": "", "limit": 1}
     with contextlib.closing(sqlite3.connect(path)) as connection:
-        for query in (_sql_fleet.WORKERS, _sql_fleet.WORKER, _sql_fleet.UNSETTLED, _sql_fleet.REQUESTS):
+        sql = _sql_fleet
+        for query in (sql.PEERS, sql.WORKERS, sql.WORKER, sql.UNSETTLED, sql.REQUESTS):
             steps = [step for *_, step in connection.execute(f"EXPLAIN QUERY PLAN {query}", asked)]
-            assert any("executions_live" in step for step in steps)
+            assert any("executions_live_of" in step for step in steps)
             assert not [
                 step
                 for step in steps
                 if step.startswith("SCAN")
                 and "workers_present" not in step
                 and "subquery" not in step
-                and step not in {"SCAN workers", "SCAN l LEFT-JOIN"}
+                and step not in {"SCAN workers", "SCAN l LEFT-JOIN", "SCAN CONSTANT ROW", "SCAN owners", "SCAN o"}
+                and step != "SCAN executions USING INDEX executions_live_of"  # the first owner, and no more
             ]
     assert journal.read(0, 1, Selection()).events == []
     journal.close()

@@ -19,7 +19,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import NamedTuple, Protocol, runtime_checkable
 
-from .._fleet import CancelRequest, Fence, RejectedMove, Worker
+from .._fleet import CancelRequest, Fence, Peer, RejectedMove, Worker
 from .._records import Entry, Event, ExecutionRecord, Selection
 from .._states import Cause
 
@@ -229,6 +229,17 @@ class Fleet(Journal, Protocol):
 
         Args:
             departed: At most this many of the others too, the newest ones.
+
+        Raises:
+            RecordDecodeError: The store holds a row that is no valid worker.
+            JournalError: It cannot be read.
+        """
+        ...
+
+    def peers(self, /) -> Sequence[Peer]:
+        """Read all workers that are there, and all fenced ones that have executions still live, in order of arrival.
+
+        What this costs grows with these workers alone: neither with the executions that are live, nor with the workers that are gone.
 
         Raises:
             RecordDecodeError: The store holds a row that is no valid worker.

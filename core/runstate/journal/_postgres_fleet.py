@@ -17,8 +17,8 @@ from psycopg.rows import dict_row
 
 from .._checks import seconds
 from .._errors import InvalidValueError, JournalUnavailableError, UnknownExecutionError
-from .._fleet import CancelRequest, Fence, RejectedMove, Worker, check_fence, fence_of
-from .._fleet_codec import decode_rejected, decode_request, decode_worker
+from .._fleet import CancelRequest, Fence, Peer, RejectedMove, Worker, check_fence, fence_of
+from .._fleet_codec import decode_peer, decode_rejected, decode_request, decode_worker
 from .._presence import process_name
 from .._records import ExecutionRecord
 from .._states import Cause
@@ -90,6 +90,10 @@ class PostgresFleet:
     def workers(self, departed: int = 0, /) -> Sequence[Worker]:
         """Read all workers that are alive or not settled. See `Fleet.workers`."""
         return [decode_worker(row) for row in self._rows(_postgres_fleet_sql.WORKERS, {"departed": departed})]
+
+    def peers(self, /) -> Sequence[Peer]:
+        """Read who is there, and who of the fenced is not settled. See `Fleet.peers`."""
+        return [decode_peer(row) for row in self._rows(_postgres_fleet_sql.PEERS, {})]
 
     def fence(
         self, incarnation: str, by: str, cause: Cause, reason: str | None = None, /, *, expired_only: bool = False

@@ -14,12 +14,36 @@ LEAVE: Final = b"SELECT runstate.leave_fleet(%s)"
 FENCE: Final = b"SELECT runstate.fence(%s, %s, %s, %s, %s, %s)"
 ADD_REQUEST: Final = b"SELECT runstate.request_cancel(%s, %s, %s)"
 
-_WORKER: Final = f"""
-SELECT w.number, w.incarnation, (SELECT count(*) {LIVE_OF.format(number="w.number")}) AS live,
-       w.host, w.pid, w.started_at_ns, w.lease, w.renewed_at_ns,
-       greatest(now.ns - w.renewed_at_ns, 0)::double precision / 1e9 AS renewed_age,
+_PEER: Final = """w.incarnation, w.lease, w.renewed_at_ns,
+       (greatest(now.ns, w.renewed_at_ns) - w.renewed_at_ns)::double precision / 1e9 AS renewed_age,
        coalesce(now.ns - w.renewed_at_ns > w.lease * 1e9, false) AS expired,
-       w.gone_at_ns, w.gone_position, w.fenced_by, w.fence_cause, w.fence_reason
+       w.gone_at_ns, w.gone_position, w.fenced_by, w.fence_cause, w.fence_reason"""
+_PRESENT: Final = "SELECT number FROM runstate.workers WHERE gone_at_ns IS NULL AND lease IS NOT NULL"
+
+_NEWEST_LIVE: Final = (
+    f"(SELECT x.worker FROM runstate.executions AS x WHERE {LIVE}{{}} ORDER BY x.worker DESC, x.number DESC LIMIT 1)"
+)
+PEERS: Final = f"""
+WITH RECURSIVE owners (number) AS (
+    SELECT {_NEWEST_LIVE.format("")}
+    UNION ALL
+    SELECT {_NEWEST_LIVE.format(" AND x.worker < owners.number")} FROM owners WHERE number IS NOT NULL
+)
+SELECT {_PEER}
+FROM runstate.workers AS w CROSS JOIN (SELECT runstate.now_ns() AS ns) AS now
+WHERE w.number IN (
+    {_PRESENT}
+    UNION ALL SELECT o.number FROM owners AS o JOIN runstate.workers AS f ON f.number = o.number WHERE f.fenced_by IS NOT NULL
+)
+ORDER BY w.number
+""".encode()
+"""Whoever owns something live is found by going from owner to owner in the index: one step for each, however much each has live.
+
+Backwards, as the newest execution of each is the likeliest to be live: what has ended leaves its dead rows in the index until a vacuum.
+"""
+
+_WORKER: Final = f"""
+SELECT w.number, (SELECT count(*) {LIVE_OF.format(number="w.number")}) AS live, w.host, w.pid, w.started_at_ns, {_PEER}
 FROM runstate.workers AS w CROSS JOIN (SELECT runstate.now_ns() AS ns) AS now
 WHERE {{condition}}
 ORDER BY w.number
@@ -27,7 +51,7 @@ ORDER BY w.number
 WORKER: Final = _WORKER.format(condition="w.incarnation = %(incarnation)s").encode()
 WORKERS: Final = _WORKER.format(
     condition=f"""w.number IN (
-    SELECT number FROM runstate.workers WHERE gone_at_ns IS NULL AND lease IS NOT NULL
+    {_PRESENT}
     UNION SELECT x.worker FROM runstate.executions AS x WHERE {LIVE}
     UNION (SELECT number FROM runstate.workers WHERE gone_at_ns IS NOT NULL ORDER BY number DESC LIMIT %(departed)s)
 )"""

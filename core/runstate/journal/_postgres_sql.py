@@ -19,9 +19,11 @@ LISTEN: Final = f"LISTEN {CHANNEL}; SELECT pg_advisory_lock_shared({LOCKS}, {BEL
 _KEEPALIVES: Final = """set_config('tcp_keepalives_idle', '5', false), set_config('tcp_keepalives_interval', '5', false),
        set_config('tcp_keepalives_count', '3', false)"""
 """So that the server, too, notices a host that has vanished, and frees what it has locked. Of no effect on a Unix socket."""
+_BY_INDEX: Final = """set_config('enable_seqscan', 'off', false), set_config('enable_hashjoin', 'off', false),
+       set_config('enable_mergejoin', 'off', false)"""
+"""So that everything is looked up by an index: a plan made while a table is small is kept when it no longer is."""
 WRITING: Final = f"""
-SELECT set_config('enable_seqscan', 'off', false), set_config('enable_hashjoin', 'off', false),
-       set_config('enable_mergejoin', 'off', false), set_config('jit', 'off', false),
+SELECT {_BY_INDEX}, set_config('jit', 'off', false),
        set_config('plan_cache_mode', 'force_generic_plan', false),
        set_config('lock_timeout', '10s', false), set_config('statement_timeout', '60s', false),
        set_config('synchronous_commit', CASE s WHEN 'off' THEN 'on' ELSE s END, false),
@@ -30,9 +32,8 @@ FROM current_setting('synchronous_commit') AS s
 """.encode()
 """The settings of a connection that writes.
 
-Everything is looked up by an index: a plan made while a table is small is kept when it no longer is. And plans are kept: left to
-itself, the server plans the move of a single entry anew each time, which takes a third of all that an end costs. What is acknowledged is on
-disk, whatever the server's default. Nobody waits for ever for who holds the pen.
+Plans are kept: left to itself, the server plans the move of a single entry anew each time, which takes a third of all that an end
+costs. What is acknowledged is on disk, whatever the server's default. Nobody waits for ever for who holds the pen.
 """
 READING: Final = b"""
 SELECT set_config('jit', 'off', false), set_config('statement_timeout', '60s', false),
@@ -41,13 +42,18 @@ SELECT set_config('jit', 'off', false), set_config('statement_timeout', '60s', f
 """The settings of a connection that reads."""
 
 WORKING: Final = f"""
-SELECT set_config('jit', 'off', false), set_config('lock_timeout', '10s', false), set_config('statement_timeout', '60s', false),
+SELECT {_BY_INDEX}, set_config('enable_bitmapscan', 'off', false), set_config('jit', 'off', false),
+       set_config('lock_timeout', '10s', false), set_config('statement_timeout', '60s', false),
        set_config('idle_session_timeout', '0', false),
        set_config('synchronous_commit', CASE s WHEN 'off' THEN 'on' ELSE s END, false),
        {_KEEPALIVES}
 FROM current_setting('synchronous_commit') AS s
 """.encode()
-"""The settings of the session of a worker's own affairs."""
+"""The settings of the session of a worker's own affairs.
+
+What is live is read in the order of its index, and entries there of what is no longer live are marked by whoever meets them first; a
+bitmap would do neither.
+"""
 WATCHING: Final = b"""
 SELECT set_config('jit', 'off', false), set_config('lock_timeout', '900ms', false), set_config('statement_timeout', '0', false),
        set_config('idle_session_timeout', '0', false),

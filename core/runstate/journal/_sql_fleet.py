@@ -52,6 +52,7 @@ ALTER TABLE workers ADD COLUMN lease REAL CHECK (lease > 0);
 ALTER TABLE workers ADD COLUMN renewed_at_ns INTEGER
     CHECK ({" AND ".join(f"({column} IS NULL) = (renewed_at_ns IS NULL)" for column in _JOINED)});
 CREATE INDEX workers_present ON workers (number) WHERE gone_at_ns IS NULL;
+CREATE INDEX executions_live_of ON executions (worker) WHERE {is_live("state")};
 
 CREATE TABLE requests (
     number INTEGER PRIMARY KEY REFERENCES executions,
@@ -170,7 +171,7 @@ PRAGMA user_version = 2;
 """
 """From version 1 to version 2."""
 
-_LIVE: Final = f"FROM executions INDEXED BY executions_live WHERE {is_live('state')} AND seq > 0"
+_LIVE: Final = f"FROM executions INDEXED BY executions_live_of WHERE {is_live('state')} AND seq > 0"
 
 SETTLE_UPGRADED: Final = (
     f"""
@@ -214,11 +215,30 @@ WHERE w.incarnation = :incarnation AND w.gone_at_ns IS NULL AND (NOT :expired_on
   AND NOT EXISTS (SELECT 1 FROM workers WHERE incarnation = :by AND gone_at_ns IS NOT NULL)
 """
 
-_WORKER: Final = f"""
-SELECT w.number, w.incarnation, coalesce({{live}}, 0) AS live, w.host, w.pid, w.started_at_ns, w.lease, w.renewed_at_ns,
+_PEER: Final = f"""w.incarnation, w.lease, w.renewed_at_ns,
        CASE WHEN w.boot_id = :boot_id AND w.renewed_at_ns <= :now_ns THEN (:now_ns - w.renewed_at_ns) / 1e9
             WHEN w.boot_id = :boot_id AND :boot_id <> '' THEN 0.0 END AS renewed_age,
-       coalesce({_EXPIRED}, FALSE) AS expired, w.gone_at_ns, w.gone_position, w.fenced_by, w.fence_cause, w.fence_reason
+       coalesce({_EXPIRED}, FALSE) AS expired, w.gone_at_ns, w.gone_position, w.fenced_by, w.fence_cause, w.fence_reason"""
+_PRESENT: Final = "SELECT number FROM workers WHERE gone_at_ns IS NULL AND lease IS NOT NULL"
+
+PEERS: Final = f"""
+WITH RECURSIVE owners (number) AS (
+    SELECT (SELECT worker {_LIVE} ORDER BY worker LIMIT 1)
+    UNION ALL
+    SELECT (SELECT worker {_LIVE} AND worker > owners.number ORDER BY worker LIMIT 1) FROM owners WHERE number IS NOT NULL
+)
+SELECT {_PEER}
+FROM workers AS w
+WHERE w.number IN (
+    {_PRESENT}
+    UNION ALL SELECT o.number FROM owners AS o CROSS JOIN workers AS f ON f.number = o.number WHERE f.fenced_by IS NOT NULL
+)
+ORDER BY w.number
+"""
+"""Whoever owns something live is found by going from owner to owner in the index: one step for each, however much each has live."""
+
+_WORKER: Final = f"""
+SELECT w.number, coalesce({{live}}, 0) AS live, w.host, w.pid, w.started_at_ns, {_PEER}
 FROM workers AS w {{joined}}
 ORDER BY w.number
 """
@@ -229,7 +249,7 @@ WORKERS: Final = _WORKER.format(
     live="l.live",
     joined=f"""LEFT JOIN (SELECT worker, count(*) AS live {_LIVE} GROUP BY worker) AS l ON l.worker = w.number
 WHERE w.number IN (
-    SELECT number FROM workers WHERE gone_at_ns IS NULL AND lease IS NOT NULL
+    {_PRESENT}
     UNION SELECT worker {_LIVE}
     UNION SELECT number FROM (SELECT number FROM workers WHERE gone_at_ns IS NOT NULL ORDER BY number DESC LIMIT :departed)
 )""",
@@ -239,7 +259,7 @@ _OWNED: Final = "(SELECT number FROM workers WHERE incarnation = :incarnation)"
 
 UNSETTLED: Final = f"""
 SELECT {RECORD_COLUMNS}
-FROM executions AS x INDEXED BY executions_live JOIN workers AS w ON w.number = x.worker
+FROM executions AS x INDEXED BY executions_live_of JOIN workers AS w ON w.number = x.worker
 LEFT JOIN entries AS e ON e.number = x.number AND e.seq = x.seq
 WHERE x.worker = {_OWNED} AND {is_live("x.state")} AND x.seq > 0
 ORDER BY x.number LIMIT :limit
@@ -259,7 +279,7 @@ WHERE x.execution_id = :execution_id AND x.seq > 0
 """
 REQUESTS: Final = f"""
 SELECT {_REQUEST}
-FROM executions AS x INDEXED BY executions_live CROSS JOIN requests AS r ON r.number = x.number
+FROM executions AS x INDEXED BY executions_live_of CROSS JOIN requests AS r ON r.number = x.number
 JOIN workers AS w ON w.number = x.worker
 WHERE x.worker = {_OWNED} AND {is_live("x.state")}
 ORDER BY x.number

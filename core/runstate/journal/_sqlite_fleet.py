@@ -16,8 +16,8 @@ from typing import Final
 from .._checks import seconds
 from .._clock import Clock, SystemClock, boot_id
 from .._errors import InvalidValueError, JournalUnavailableError, UnknownExecutionError
-from .._fleet import CancelRequest, Fence, RejectedMove, Worker, check_fence, fence_of
-from .._fleet_codec import decode_rejected, decode_request, decode_worker
+from .._fleet import CancelRequest, Fence, Peer, RejectedMove, Worker, check_fence, fence_of
+from .._fleet_codec import decode_peer, decode_rejected, decode_request, decode_worker
 from .._records import ExecutionRecord
 from .._states import Cause
 from . import Vigil, _sql_fleet, _sqlite_vigil
@@ -81,6 +81,12 @@ class SqliteFleet(SqliteFile):
         """Read all workers that are alive or not settled. See `Fleet.workers`."""
         with self._reading() as connection:
             return self._select(connection, _sql_fleet.WORKERS, {"departed": departed})
+
+    def peers(self, /) -> Sequence[Peer]:
+        """Read who is there, and who of the fenced is not settled. See `Fleet.peers`."""
+        with self._reading() as connection:
+            rows = _rows(connection, _sql_fleet.PEERS, self._now())
+        return [decode_peer({**row, "expired": bool(row["expired"])}) for row in rows]
 
     def fence(
         self, incarnation: str, by: str, cause: Cause, reason: str | None = None, /, *, expired_only: bool = False
