@@ -14,6 +14,7 @@ A peer is held for dead by one of two pairs of signs, never by a single one:
 
 Who is found dead is fenced, then buried (`_burial`), again and again until nothing of it is left live; also when somebody else has
 fenced it and died over the burial. A worker that finds itself fenced gives its executions up and joins anew, under another name.
+So does one that was away for so long that retention has removed its fence.
 
 What cannot be written is tried again. It is logged once, not with every look: the writer, which tries as
 well, tells those who wait.
@@ -29,7 +30,7 @@ from typing import Final, NamedTuple, Protocol
 
 from ._burial import bury
 from ._clock import Clock
-from ._errors import JournalConflictError, JournalError, JournalUnavailableError
+from ._errors import InvalidValueError, JournalConflictError, JournalError, JournalUnavailableError
 from ._fleet import CancelRequest, Fence, Peer
 from ._states import Cause
 from ._wake import Wake
@@ -55,6 +56,8 @@ COURTESY: Final = 1.0
 """Seconds that whoever has fenced a worker is left alone with burying it, while it is alive itself."""
 EARLY: Final = 0.05
 """Seconds that a look comes after the moment when a lease runs out, so that it has."""
+
+FORGOTTEN: Final = "it was away for longer than the journal keeps who was held for dead"
 
 logger: Final = logging.getLogger("runstate")
 
@@ -270,7 +273,11 @@ class Liveness:
         if name is None:
             return
         now_ns = self._clock.monotonic_ns()
-        fence = self._fleet.renew(name)
+        try:
+            fence = self._fleet.renew(name)
+        except InvalidValueError:  # it has joined and has not left, so its row is gone
+            fence = Fence("retention", Cause.LEASE_EXPIRED, FORGOTTEN, self._clock.time_ns(), 0)
+            self._dead[name] = Death(fence.cause, FORGOTTEN)  # what it may have written since under that name is buried
         if self._clock.monotonic_ns() - now_ns > self._survey_every_ns * PROMPT:
             self._renewals.clear()  # others may have to wait for the store even longer, and are as well as this one
         if fence is None:

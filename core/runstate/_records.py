@@ -195,7 +195,7 @@ class Limits:
     pending_bytes: int = 67_108_864
     """Results and metadata decided but not yet written."""
     retention: float = 30 * 86_400.0
-    """Seconds that an ended execution is kept."""
+    """Seconds that an ended execution is kept, and a worker that is gone."""
     retained_executions: int = 1_000_000
     """How many ended executions are kept, the newest first."""
 

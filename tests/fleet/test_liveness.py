@@ -8,7 +8,16 @@ from typing import ClassVar
 
 import pytest
 
-from runstate import CancelRequest, Cause, ExecutionRecord, ExecutionState, Fence, JournalUnavailableError, WorkerState
+from runstate import (
+    CancelRequest,
+    Cause,
+    ExecutionRecord,
+    ExecutionState,
+    Fence,
+    JournalUnavailableError,
+    Limits,
+    WorkerState,
+)
 from runstate._fleet import Peer as Seen
 from runstate._fleet import Worker
 from runstate._liveness import COURTESY, LEASE, PROMPT, RENEW_EVERY, SURVEYS, Death, LeaseOnly, Liveness
@@ -226,6 +235,26 @@ def test_who_is_fenced_goes_on_anew(fleet: Fleets) -> None:
     fleet.let_pass(30.0)
     assert [fence.by for fence in other.lost] == ["one"]
     assert one.sees("other'").state is WorkerState.ALIVE
+
+
+def test_who_was_away_for_longer_than_the_retention(fleet: Fleets, clock: FakeClock) -> None:
+    """A worker whose fence retention has removed gives up all that it has too, and what it has begun since then is buried."""
+    one, other = fleet.join("one"), fleet.join("other")
+    fleet.join("third")
+    fleet.let_pass(20.0)
+    fleet.let_pass(LEASE + 1.0, but=other)
+    assert one.sees("other").state is WorkerState.FENCED
+    clock.advance(Limits().retention + 1.0)
+    one.journal.append([created("now", incarnation="one", at_ns=clock.time_ns())])
+    assert one.journal.worker("other") is None
+    other.begin("late")
+    other.liveness.turn(0.0)
+    (fence,) = other.lost
+    assert (fence.by, fence.cause) == ("retention", Cause.LEASE_EXPIRED)
+    assert one.sees("other'").state is WorkerState.ALIVE
+    assert (one.sees("other").state, one.sees("other").live) == (WorkerState.FENCED, 0)
+    fleet.let_pass(30.0)
+    assert len(other.lost) == 1
 
 
 def test_a_burial_that_nobody_finishes(fleet: Fleets) -> None:

@@ -253,6 +253,12 @@ REFUSED = {
     "another process": "UPDATE workers SET pid = 1 WHERE number = 2",
     "no lease any more": "UPDATE workers SET host = NULL, pid = NULL, started_at_ns = NULL, boot_id = NULL, lease = NULL,"
     " renewed_at_ns = NULL WHERE number = 2",
+    "an execution of nobody": "INSERT INTO executions (execution_id, agent, thread_id, user_id, worker, created_at_ns,"
+    " updated_at_ns) VALUES ('new', 'a', 't', 'u', 99, 5, 5)",
+    "an entry by nobody": f"{NEW_END} VALUES (1, 3, 5, 99, {END})",
+    "an entry of nothing": f"{NEW_END} VALUES (99, 3, 5, 2, {END})",
+    "a request about nothing": "INSERT INTO requests VALUES (99, 5, 'me', NULL)",
+    "a rejected end of nothing": f"{NEW_REJECTED} VALUES (99, 3, 5, 1, {END}, 5)",
     "half a worker": "INSERT INTO workers (incarnation, lease) VALUES ('half', 10.0)",
     "a worker that comes fenced": "INSERT INTO workers (incarnation, gone_at_ns, gone_position) VALUES ('new', 5, 1)",
     "leaving with something live": f"UPDATE workers SET {GONE} WHERE number = 3",
@@ -310,14 +316,21 @@ def test_raw_sql_can_do_what_the_fleet_can(raw: sqlite3.Connection, path: Path) 
     raw.execute(f"UPDATE workers SET {GONE}, fenced_by = 'me', fence_cause = 'reported' WHERE number = 3")
     cancelled = END.replace("dead", "cancelled").replace("process_exited", "shutdown")
     raw.execute(f"{NEW_END} SELECT 4, 3, updated_at_ns, 2, {cancelled} FROM executions WHERE number = 4")
+    raw.execute("INSERT INTO workers (incarnation) VALUES ('newest')")
     raw.execute("DELETE FROM workers WHERE number = 4")
     assert findings(path) == []
 
 
 def test_what_is_left_of_a_worker_keeps_its_row(raw: sqlite3.Connection) -> None:
-    """A worker that is gone goes from the file last, after everything that it has written."""
-    with pytest.raises(sqlite3.IntegrityError, match="go only after all"):
-        raw.execute("DELETE FROM workers WHERE number = 1")
+    """A worker that is gone goes from the file last, after all that it has begun, written and fenced; the newest stays."""
+    for gone in ("", ", fenced_by = 'fourth', fence_cause = 'reported'"):
+        raw.execute(f"UPDATE workers SET {GONE}{gone} WHERE number = {3 if gone else 2}")
+    raw.execute(f"UPDATE workers SET {GONE} WHERE number = 4")
+    raw.execute("INSERT INTO workers (incarnation) VALUES ('newest')")
+    raw.execute(f"UPDATE workers SET {GONE} WHERE number = 5")
+    for number in range(1, 6):
+        with pytest.raises(sqlite3.IntegrityError, match="go only after all"):
+            raw.execute(f"DELETE FROM workers WHERE number = {number}")
 
 
 def test_the_live_of_a_worker_are_found_by_their_index(path: Path) -> None:

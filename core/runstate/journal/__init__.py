@@ -216,7 +216,7 @@ class Fleet(Journal, Protocol):
         ...
 
     def worker(self, incarnation: str, /) -> Worker | None:
-        """Read one worker; None if the journal does not know it.
+        """Read one worker; None if the journal does not know it, or knows it no more: who is gone is kept as long as executions are.
 
         Raises:
             RecordDecodeError: The store holds a row that is no valid worker.

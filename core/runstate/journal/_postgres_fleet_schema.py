@@ -7,6 +7,8 @@ The rules are those of the SQLite journal (`_sql_fleet`), and held by the databa
 - An entry is accepted from the owner as long as it is there. *Burial*: when the owner is fenced, it is accepted from anybody else
   who is there, if it ends the execution DEAD, or CANCELLED where that was requested.
 - A warning is accepted from the owner alone, of a live execution.
+- A worker's row goes when it is gone and nothing refers to it. No entry of a worker comes after its `gone_position`, so who has
+  looked at all up to there has seen every reference to it, and no index of entries by worker is needed.
 - A request, and the end that a fenced worker still tried to record, are kept once, never change, and go with their execution.
 
 Time is the server's, asked in one place: `now_ns`. A renewal is one row in one page, not synced to disk by itself: one that a crash
@@ -22,6 +24,7 @@ from typing import Final
 
 from .._states import Cause, ExecutionState
 from ._postgres_rules import (
+    DEFINER,
     DEFINER_PLPGSQL,
     ENTRIES,
     LOCKS,
@@ -32,11 +35,12 @@ from ._postgres_rules import (
     has_ended,
     is_accepted,
     is_legal,
+    prune,
     quoted,
     refuse,
     threatens,
 )
-from ._rules import NOTE_CHANGED, READ_ONLY_STATE, WORKER_CHANGED
+from ._rules import NOTE_CHANGED, READ_ONLY_STATE, WORKER_CHANGED, forgettable
 
 UPGRADED: Final = "upgrade to schema version 2"
 """Who fences the workers of version 1."""
@@ -82,6 +86,8 @@ ALTER TABLE runstate.workers
         {" AND ".join(f"({column} IS NULL) = (renewed_at_ns IS NULL)" for column in _JOINED)} AND (pid IS NULL OR pid > 0)),
     SET (fillfactor = 50);
 CREATE INDEX workers_present ON runstate.workers (number) WHERE gone_at_ns IS NULL;
+CREATE INDEX workers_gone ON runstate.workers (gone_at_ns) WHERE gone_at_ns IS NOT NULL;
+CREATE INDEX workers_fenced ON runstate.workers (fenced_by) WHERE fenced_by IS NOT NULL;
 CREATE INDEX executions_live_of ON runstate.executions (worker, number) WHERE ended_at_ns IS NULL;
 
 CREATE TABLE runstate.requests (
@@ -113,7 +119,8 @@ RULES: Final = f"""
 
 CREATE FUNCTION runstate.check_owner() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
-    IF EXISTS (SELECT FROM runstate.workers AS w WHERE w.number IN (SELECT worker FROM added) AND w.gone_at_ns IS NOT NULL) THEN
+    IF EXISTS (SELECT FROM (SELECT DISTINCT worker FROM added) AS owners WHERE NOT EXISTS (
+            SELECT FROM runstate.workers AS w WHERE w.number = owners.worker AND w.gone_at_ns IS NULL)) THEN
         {_raise(READ_ONLY_STATE)}
     END IF;
     RETURN NULL;
@@ -150,12 +157,18 @@ FOR EACH ROW WHEN (NEW.gone_at_ns IS NOT NULL) {refuse(WORKER_CHANGED)};
 
 CREATE FUNCTION runstate.check_gone_worker() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
-    IF EXISTS (SELECT FROM gone WHERE gone_at_ns IS NULL) THEN
+    IF EXISTS (SELECT FROM gone WHERE gone_at_ns IS NULL
+            OR EXISTS (SELECT FROM runstate.executions AS x WHERE x.worker = gone.number AND x.ended_at_ns IS NULL)
+            OR EXISTS (SELECT FROM runstate.workers AS w WHERE w.fenced_by = gone.incarnation))
+        OR EXISTS (SELECT FROM runstate.entries AS e WHERE e.position <= (SELECT max(gone_position) FROM gone)
+            AND (e.worker IN (SELECT number FROM gone)) IS TRUE)  -- so that they are hashed, once
+    THEN
         {_raise(WORKER_CHANGED)}
     END IF;
     RETURN NULL;
 END $$;
-CREATE TRIGGER workers_go_when_they_are_gone AFTER DELETE ON runstate.workers
+DROP TRIGGER workers_go_last ON runstate.workers;
+CREATE TRIGGER workers_go_last AFTER DELETE ON runstate.workers
 REFERENCING OLD TABLE AS gone FOR EACH STATEMENT EXECUTE FUNCTION runstate.check_gone_worker();
 
 CREATE FUNCTION runstate.check_request() RETURNS trigger LANGUAGE plpgsql AS $$
@@ -304,6 +317,12 @@ EXCEPTION WHEN lock_not_available OR query_canceled THEN
     RETURN false;
 END $$;
 
+CREATE FUNCTION runstate.prune_workers(oldest_ns bigint, at_most bigint) RETURNS void {DEFINER} AS $$
+    DELETE FROM runstate.workers WHERE number = ANY (ARRAY(
+        {forgettable("runstate.", "oldest_ns", "at_most", "100 * at_most", "x.ended_at_ns IS NULL")}))
+$$;
+
+{prune("CREATE OR REPLACE", "PERFORM runstate.prune_workers(oldest_ns, at_most);" + chr(10) + "    ")}
 REVOKE ALL ON ALL FUNCTIONS IN SCHEMA runstate FROM PUBLIC;
 """
 

@@ -175,3 +175,50 @@ BEGIN
     {refused}RETURN ARRAY[batch[1] ->> 'execution_id'];
 END $$;
 """
+
+
+def prune(create: str, first: str) -> str:
+    """Render the function that removes what is past its retention.
+
+    Args:
+        create: How it is made.
+        first: What is removed before executions are.
+    """
+    return f"""-- Removes what is past its retention, at most so many executions. NULL says that this is all; any other answer asks to be called
+-- again with it: how many more are known to be too many, so that they need not be counted each time, or -1 where nobody knows.
+{create} FUNCTION runstate.prune(now_ns bigint, oldest_ns bigint, kept bigint, at_most bigint, every_ns bigint, known bigint)
+RETURNS bigint {DEFINER_PLPGSQL} AS $$
+DECLARE
+    expired bigint[];
+    too_many bigint := -1;
+BEGIN
+    IF NOT pg_try_advisory_xact_lock({LOCKS}, {PRUNING}) THEN
+        RETURN NULL;
+    END IF;
+    UPDATE runstate.meta SET value = now_ns WHERE key = 'looked' AND value NOT BETWEEN now_ns - every_ns + 1 AND now_ns;
+    IF NOT FOUND THEN
+        RETURN NULL;
+    END IF;
+    {first}expired := ARRAY(SELECT number FROM runstate.executions WHERE ended_at_ns < oldest_ns
+                     ORDER BY ended_at_ns, number LIMIT at_most);
+    IF cardinality(expired) < at_most THEN
+        too_many := known;
+        IF too_many < 0 THEN
+            too_many := (SELECT count(*) FROM runstate.executions WHERE ended_at_ns IS NOT NULL) - kept;
+        END IF;
+        IF too_many > cardinality(expired) THEN
+            expired := ARRAY(SELECT number FROM runstate.executions WHERE ended_at_ns IS NOT NULL
+                             ORDER BY ended_at_ns, number LIMIT least(too_many, at_most));
+        END IF;
+    END IF;
+    IF cardinality(expired) = 0 THEN
+        RETURN NULL;
+    END IF;
+    UPDATE runstate.meta SET value = greatest(value, (
+        SELECT max(position) FROM runstate.entries WHERE number = ANY (expired)
+    )) WHERE key = 'pruned';
+    DELETE FROM runstate.entries WHERE number = ANY (expired);
+    DELETE FROM runstate.executions WHERE number = ANY (expired);
+    RETURN CASE WHEN cardinality(expired) = at_most THEN greatest(too_many - at_most, -1) END;
+END $$;
+"""

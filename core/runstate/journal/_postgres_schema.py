@@ -42,13 +42,13 @@ from ._postgres_rules import (
     INDEXED,
     LOCKS,
     PEN,
-    PRUNING,
     append_part,
     follow_the_log,
     has_ended,
     is_accepted,
     is_legal,
     one_of,
+    prune,
     quoted,
     refuse,
     threatens,
@@ -256,44 +256,7 @@ BEGIN
     RETURN runstate.append_part(ARRAY(SELECT json_array_elements(batch)), again);
 END $$;
 
--- Removes what is past its retention, at most so many executions. NULL says that this is all; any other answer asks to be called
--- again with it: how many more are known to be too many, so that they need not be counted each time, or -1 where nobody knows.
-CREATE FUNCTION runstate.prune(now_ns bigint, oldest_ns bigint, kept bigint, at_most bigint, every_ns bigint, known bigint)
-RETURNS bigint {DEFINER_PLPGSQL} AS $$
-DECLARE
-    expired bigint[];
-    too_many bigint := -1;
-BEGIN
-    IF NOT pg_try_advisory_xact_lock({LOCKS}, {PRUNING}) THEN
-        RETURN NULL;
-    END IF;
-    UPDATE runstate.meta SET value = now_ns WHERE key = 'looked' AND value NOT BETWEEN now_ns - every_ns + 1 AND now_ns;
-    IF NOT FOUND THEN
-        RETURN NULL;
-    END IF;
-    expired := ARRAY(SELECT number FROM runstate.executions WHERE ended_at_ns < oldest_ns
-                     ORDER BY ended_at_ns, number LIMIT at_most);
-    IF cardinality(expired) < at_most THEN
-        too_many := known;
-        IF too_many < 0 THEN
-            too_many := (SELECT count(*) FROM runstate.executions WHERE ended_at_ns IS NOT NULL) - kept;
-        END IF;
-        IF too_many > cardinality(expired) THEN
-            expired := ARRAY(SELECT number FROM runstate.executions WHERE ended_at_ns IS NOT NULL
-                             ORDER BY ended_at_ns, number LIMIT least(too_many, at_most));
-        END IF;
-    END IF;
-    IF cardinality(expired) = 0 THEN
-        RETURN NULL;
-    END IF;
-    UPDATE runstate.meta SET value = greatest(value, (
-        SELECT max(position) FROM runstate.entries WHERE number = ANY (expired)
-    )) WHERE key = 'pruned';
-    DELETE FROM runstate.entries WHERE number = ANY (expired);
-    DELETE FROM runstate.executions WHERE number = ANY (expired);
-    RETURN CASE WHEN cardinality(expired) = at_most THEN greatest(too_many - at_most, -1) END;
-END $$;
-
+{prune("CREATE", "")}
 REVOKE ALL ON ALL FUNCTIONS IN SCHEMA runstate FROM PUBLIC;
 """
 

@@ -72,6 +72,37 @@ def threatens(column: str) -> str:
     return one_of(column, sorted(CAUSES[ExecutionState.DEAD], key=lambda cause: cause.value))
 
 
+def forgettable(schema: str, oldest_ns: str, at_most: str, entries: str, lives: str) -> str:
+    """Render the query for workers that went before a time and that nothing refers to any more, those that went first.
+
+    A reference is an entry, its execution or another worker's fence. There is no index of entries by worker, which each of them would
+    pay for: no entry of a worker comes after its `gone_position`, so the oldest entries, up to there, are looked at. Retention has
+    removed nearly all of them before; where more are left than may be looked at, who went later waits.
+
+    The newest worker's row stays: SQLite would give its number a second time.
+
+    Args:
+        schema: What stands before the name of a table.
+        oldest_ns: The time.
+        at_most: How many workers.
+        entries: How many entries may be looked at.
+        lives: The condition that an execution x has not ended.
+    """
+    return f"""WITH looked_at AS MATERIALIZED (
+            SELECT position, worker FROM {schema}entries
+            WHERE position <= (SELECT max(gone_position) FROM {schema}workers WHERE gone_at_ns < {oldest_ns})
+            ORDER BY position LIMIT {entries}
+        )
+        SELECT w.number FROM {schema}workers AS w
+        WHERE w.gone_at_ns < {oldest_ns} AND w.number < (SELECT max(number) FROM {schema}workers)
+          AND w.gone_position <= coalesce(
+            (SELECT CASE WHEN count(*) = {entries} THEN max(position) END FROM looked_at), w.gone_position)
+          AND w.number NOT IN (SELECT worker FROM looked_at)
+          AND NOT EXISTS (SELECT 1 FROM {schema}executions AS x WHERE x.worker = w.number AND {lives})
+          AND NOT EXISTS (SELECT 1 FROM {schema}workers AS f WHERE f.fenced_by = w.incarnation)
+        ORDER BY w.gone_at_ns LIMIT {at_most}"""  # noqa: S608 - our own names and numbers
+
+
 def parameters(selection: Selection) -> dict[str, str | int | None]:
     """The values that the conditions of a selection refer to."""
     return {

@@ -9,6 +9,8 @@ The rules that it adds, which raw SQL cannot break either:
 - An entry is accepted from the owner as long as it is there. *Burial*: when the owner is fenced, it is accepted from anybody else
   who is there, if it ends the execution DEAD, or CANCELLED where that was requested.
 - A warning is taken from the owner alone, of a live execution; `_sql_entries` has its shape.
+- A worker's row goes when it is gone and nothing refers to it (`_rules.forgettable`), and no number is given a second time: a process
+  that has stood still for longer than the retention knows its own by heart.
 - A request, and the end that a fenced worker still tried to record, are kept once, never change, and go with their execution.
 """
 
@@ -24,6 +26,7 @@ from ._rules import (
     REFUSED,
     WORKER_CHANGED,
     accepted_causes,
+    forgettable,
     has_ended,
     is_live,
     legal_pairs,
@@ -52,6 +55,8 @@ ALTER TABLE workers ADD COLUMN lease REAL CHECK (lease > 0);
 ALTER TABLE workers ADD COLUMN renewed_at_ns INTEGER
     CHECK ({" AND ".join(f"({column} IS NULL) = (renewed_at_ns IS NULL)" for column in _JOINED)});
 CREATE INDEX workers_present ON workers (number) WHERE gone_at_ns IS NULL;
+CREATE INDEX workers_gone ON workers (gone_at_ns) WHERE gone_at_ns IS NOT NULL;
+CREATE INDEX workers_fenced ON workers (fenced_by) WHERE fenced_by IS NOT NULL;
 CREATE INDEX executions_live_of ON executions (worker) WHERE {is_live("state")};
 
 CREATE TABLE requests (
@@ -103,7 +108,7 @@ DROP TRIGGER executions_begin_at_the_beginning;
 CREATE TRIGGER executions_begin_at_the_beginning BEFORE INSERT ON executions
 WHEN NEW.state <> '{INITIAL.value}' OR NEW.seq <> 0
   OR EXISTS (SELECT 1 FROM executions WHERE number = NEW.number OR execution_id = NEW.execution_id)
-  OR EXISTS (SELECT 1 FROM workers WHERE number = NEW.worker AND gone_at_ns IS NOT NULL)
+  OR NOT EXISTS (SELECT 1 FROM workers WHERE number = NEW.worker AND gone_at_ns IS NULL)
 BEGIN SELECT RAISE(ABORT, '{READ_ONLY_STATE}'); END;
 
 DROP TRIGGER workers_come_once;
@@ -129,8 +134,10 @@ BEGIN SELECT RAISE(ABORT, '{WORKER_CHANGED}'); END;
 
 DROP TRIGGER workers_go_last;
 CREATE TRIGGER workers_go_last BEFORE DELETE ON workers
-WHEN OLD.gone_at_ns IS NULL OR EXISTS (SELECT 1 FROM executions WHERE worker = OLD.number)
-  OR EXISTS (SELECT 1 FROM entries WHERE worker = OLD.number)
+WHEN OLD.gone_at_ns IS NULL OR OLD.number = (SELECT max(number) FROM workers)
+  OR EXISTS (SELECT 1 FROM executions WHERE worker = OLD.number AND {is_live("state")})
+  OR EXISTS (SELECT 1 FROM entries WHERE position <= OLD.gone_position AND worker = OLD.number)
+  OR EXISTS (SELECT 1 FROM workers WHERE fenced_by = OLD.incarnation)
 BEGIN SELECT RAISE(ABORT, '{WORKER_CHANGED}'); END;
 
 CREATE TRIGGER requests_are_made_of_the_living BEFORE INSERT ON requests
@@ -254,6 +261,12 @@ WHERE w.number IN (
     UNION SELECT number FROM (SELECT number FROM workers WHERE gone_at_ns IS NOT NULL ORDER BY number DESC LIMIT :departed)
 )""",
 )
+
+FORGET_WORKERS: Final = f"""
+DELETE FROM workers WHERE number IN (
+        {forgettable("", ":oldest_ns", ":at_most", ":entries", is_live("x.state"))}
+)
+"""
 
 _OWNED: Final = "(SELECT number FROM workers WHERE incarnation = :incarnation)"
 

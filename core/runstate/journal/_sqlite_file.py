@@ -199,7 +199,8 @@ class SqliteFile:
             else:
                 _prepare(connection)
             _check_version(connection, self.path)
-            connection.execute("PRAGMA foreign_keys = ON")
+            # The triggers hold every reference, for all programs. SQLite would look through all entries for each worker that goes.
+            connection.execute("PRAGMA foreign_keys = OFF")
             if not query_only:
                 if (
                     connection.execute("PRAGMA journal_mode").fetchone()[0] != "wal"

@@ -103,10 +103,13 @@ def ring(path: Path, incarnation: str) -> bool:
 
 
 def tidy(path: Path, find: Callable[[str], Worker | None]) -> None:
-    """Remove the files of those who are gone for good, which whoever buried them did not live to do."""
+    """Remove the files of those who are gone for good, which whoever buried them did not live to do.
+
+    Whom the journal does not know never joined, or retention has removed it.
+    """
     with translated(path):
         for file in _presence.names(folder_of(path)):
             if _presence.is_gone(folder_of(path), file):
                 worker = find(unquote(file))
-                if worker is not None and worker.state is not WorkerState.ALIVE:
+                if worker is None or worker.state is not WorkerState.ALIVE:
                     _presence.remove(folder_of(path), file)

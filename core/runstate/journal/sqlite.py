@@ -12,7 +12,7 @@ from .._codec import encode_evidence
 from .._errors import JournalConflictError, SubscriptionLaggedError
 from .._records import Created, Entry, ExecutionRecord, Limits, PhaseChange, Selection, Transition, Warned
 from .._states import INITIAL
-from . import Page, _sql
+from . import Page, _sql, _sql_fleet
 from ._rows import Row, event_of, record_of
 from ._rules import parameters
 from ._sqlite_fleet import SqliteFleet
@@ -21,6 +21,8 @@ PRUNE_EVERY: Final = 60.0
 """Seconds between two looks for executions past their retention."""
 PRUNE_AT_MOST: Final = 500
 """Executions removed in one look, so that no batch waits long for it."""
+FORGET_AT_MOST: Final = {"at_most": 100, "entries": 50_000}
+"""The same of workers that are gone, and entries looked at for what refers to them."""
 
 
 class SqliteJournal(SqliteFleet):
@@ -48,6 +50,7 @@ class SqliteJournal(SqliteFleet):
     ) -> None:
         self._limits = limits if limits is not None else Limits()
         self._pruned_at_ns: int | None = None
+        self._forgot_at_ns: int | None = None
         super().__init__(path, clock, read_only=read_only)
 
     def append(self, batch: Sequence[Entry], /) -> None:
@@ -81,6 +84,7 @@ class SqliteJournal(SqliteFleet):
     def _store(self, connection: sqlite3.Connection, batch: Sequence[Entry]) -> list[str]:
         refused = self._add(connection, batch)
         self._prune(connection, batch)
+        self._forget_workers(connection, batch)
         return refused
 
     def _add(self, connection: sqlite3.Connection, batch: Sequence[Entry]) -> list[str]:
@@ -168,6 +172,17 @@ class SqliteJournal(SqliteFleet):
             self._pruned_at_ns = None  # there is more: look again with the next batch
         for statement in remove:
             connection.execute(statement)
+
+    def _forget_workers(self, connection: sqlite3.Connection, batch: Sequence[Entry]) -> None:
+        """Remove workers past their retention that nothing refers to any more, every `PRUNE_EVERY` seconds."""
+        looked_ns = self._forgot_at_ns
+        if not batch or (looked_ns is not None and batch[-1].at_ns - looked_ns < PRUNE_EVERY * 1e9):
+            return
+        self._forgot_at_ns = batch[-1].at_ns
+        oldest_ns = batch[-1].at_ns - int(self._limits.retention * 1e9)
+        removed = connection.execute(_sql_fleet.FORGET_WORKERS, {"oldest_ns": oldest_ns, **FORGET_AT_MOST}).rowcount
+        if removed == FORGET_AT_MOST["at_most"]:
+            self._forgot_at_ns = None  # there may be more
 
 
 def _row(entry: Entry, worker: int | str) -> Row:
