@@ -13,8 +13,8 @@ from typing import Final
 
 from ._clock import Clock
 from ._errors import JournalConflictError
-from ._fleet import CancelRequest
-from ._records import Evidence, ExecutionRecord, Transition
+from ._fleet import CancelRequest, Unsettled
+from ._records import Evidence, Transition
 from ._states import Cause, ExecutionState
 from .journal import Fleet
 
@@ -61,21 +61,19 @@ def bury(
     if worker.renewed_age is not None:
         seen += f"; its lease had been renewed {worker.renewed_age:.3g} s before"
     buried: list[Transition] = []
-    while records := journal.unsettled(incarnation, BATCH):
+    while left := journal.unsettled(incarnation, BATCH):
         requests = {request.execution_id: request for request in journal.requests(incarnation)}
         now_ns = clock.time_ns()
-        ends = [
-            _end(record, worker.fence.cause, seen, requests.get(record.execution_id), by, now_ns) for record in records
-        ]
+        ends = [_end(one, worker.fence.cause, seen, requests.get(one.record.execution_id), by, now_ns) for one in left]
         try:
             journal.append(ends)
         except JournalConflictError as conflict:
             refused = frozenset(conflict.execution_ids)
             ends = [end for end in ends if end.execution_id not in refused]
-            if not ends and list(journal.unsettled(incarnation, BATCH)) == list(records):
+            if not ends and list(journal.unsettled(incarnation, BATCH)) == list(left):
                 raise  # nobody else has buried them either
         else:
-            if len(records) < BATCH:  # that was all, and nothing comes after a fence
+            if len(left) < BATCH:  # that was all, and nothing comes after a fence
                 return [*buried, *ends]
         buried += ends
     return buried
@@ -96,12 +94,13 @@ def exit_reason(status: int) -> str:
 
 
 def _end(
-    record: ExecutionRecord, cause: Cause, seen: str, request: CancelRequest | None, by: str, now_ns: int
+    unsettled: Unsettled, cause: Cause, seen: str, request: CancelRequest | None, by: str, now_ns: int
 ) -> Transition:
+    record = unsettled.record
     at_ns = max(now_ns, record.updated_at_ns)  # clocks of two machines differ; within an execution time never goes back
     evidence = Evidence(
         by,
-        last_beat_age=(at_ns - record.updated_at_ns) / 1e9,
+        last_beat_age=(at_ns - unsettled.signed_at_ns) / 1e9,
         last_phase=record.phase,
         last_phase_detail=record.phase_detail,
         reason=seen,

@@ -14,7 +14,7 @@ from enum import Enum
 from typing import NamedTuple
 
 from ._errors import InvalidValueError
-from ._records import Transition
+from ._records import ExecutionRecord, Transition
 from ._states import CAUSES, Cause, ExecutionState
 
 
@@ -93,6 +93,14 @@ class Peer(NamedTuple):
     """Whether the lease has run out, by the store's clock. A sign, not yet a proof."""
     fence: Fence | None
     """Why it counts as dead, if it does; then something of it is still live. Without one it is there."""
+
+
+class Unsettled(NamedTuple):
+    """A live execution, as whoever buries its worker needs it."""
+
+    record: ExecutionRecord
+    signed_at_ns: int
+    """Time of its last sign of life: of its newest entry that is no warning, which `record.updated_at_ns` may be."""
 
 
 class RejectedMove(NamedTuple):

@@ -24,7 +24,7 @@ from runstate.journal import Fleet
 
 from ..clock import SECOND, FakeClock
 from .doubles import in_threads
-from .entries import OTHER_WORKER, START_NS, THIRD_WORKER, WORKER, life, lives, moved, phased, seconds_later
+from .entries import OTHER_WORKER, START_NS, THIRD_WORKER, WORKER, life, lives, moved, phased, seconds_later, warned
 from .fleets import LEASE, Pair, SharedStore, found, log, record, refused
 
 LIVE = [state for state in ExecutionState if not state.is_terminal]
@@ -67,6 +67,18 @@ def test_the_evidence_says_who_saw_what(pair: Pair, clock: FakeClock) -> None:
     )
     assert end.error == f"worker {WORKER} is gone: {SEEN}"
     assert record(pair.one, "x").evidence == end.evidence
+
+
+@pytest.mark.parametrize("warnings", [1, 3])
+def test_a_warning_is_no_sign_of_life(pair: Pair, clock: FakeClock, warnings: int) -> None:
+    """The age of the last sign of life counts from the newest entry that is no warning, however many warnings came after it."""
+    pair.one.append([*life("x", RUNNING), phased("x", 3, at_ns=seconds_later(1.0))])
+    pair.one.append([warned("x", 4 + number, at_ns=seconds_later(5.0 + number)) for number in range(warnings)])
+    clock.advance(10.0)
+    (end,) = bury_first(pair.other, clock)
+    assert (end.seq, end.at_ns) == (4 + warnings, seconds_later(10.0))
+    assert end.evidence is not None
+    assert end.evidence.last_beat_age == 9.0
 
 
 def test_time_does_not_go_back_at_a_burial(pair: Pair, clock: FakeClock) -> None:

@@ -210,7 +210,7 @@ def test_a_read_only_opening_sees_the_fleet_and_changes_nothing(path: Path) -> N
     reader = SqliteJournal(path, read_only=True)
     assert [worker.incarnation for worker in reader.workers()] == [WORKER]
     assert reader.requests(WORKER) == [request]
-    assert [one.execution_id for one in reader.unsettled(WORKER, 10)] == ["x"]
+    assert [one.record.execution_id for one in reader.unsettled(WORKER, 10)] == ["x"]
     for write in (
         lambda: reader.join(OTHER_WORKER, LEASE),
         lambda: reader.renew(WORKER),

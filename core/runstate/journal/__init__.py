@@ -19,7 +19,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import NamedTuple, Protocol, runtime_checkable
 
-from .._fleet import CancelRequest, Fence, Peer, RejectedMove, Worker
+from .._fleet import CancelRequest, Fence, Peer, RejectedMove, Unsettled, Worker
 from .._records import Entry, Event, ExecutionRecord, Selection
 from .._states import Cause
 
@@ -268,8 +268,8 @@ class Fleet(Journal, Protocol):
         """
         ...
 
-    def unsettled(self, incarnation: str, limit: int, /) -> Sequence[ExecutionRecord]:
-        """Read a worker's live executions, the oldest first.
+    def unsettled(self, incarnation: str, limit: int, /) -> Sequence[Unsettled]:
+        """Read a worker's live executions, the oldest first, and when each gave its last sign of life.
 
         Args:
             incarnation: The worker.

@@ -17,16 +17,15 @@ from psycopg.rows import dict_row
 
 from .._checks import seconds
 from .._errors import InvalidValueError, JournalUnavailableError, UnknownExecutionError
-from .._fleet import CancelRequest, Fence, Peer, RejectedMove, Worker, check_fence, fence_of
+from .._fleet import CancelRequest, Fence, Peer, RejectedMove, Unsettled, Worker, check_fence, fence_of
 from .._fleet_codec import decode_peer, decode_rejected, decode_request, decode_worker
 from .._presence import process_name
-from .._records import ExecutionRecord
 from .._states import Cause
 from . import Vigil, _postgres_fleet_sql, _postgres_sql
 from ._postgres_connection import Address, is_lost
 from ._postgres_session import Session
 from ._postgres_vigil import PostgresVigil
-from ._rows import record_of
+from ._rows import unsettled_of
 
 T = TypeVar("T")
 
@@ -115,11 +114,11 @@ class PostgresFleet:
         self._refuse_to_write()
         return self._session.ask(set_it)
 
-    def unsettled(self, incarnation: str, limit: int, /) -> Sequence[ExecutionRecord]:
+    def unsettled(self, incarnation: str, limit: int, /) -> Sequence[Unsettled]:
         """Read a worker's live executions. See `Fleet.unsettled`."""
         asked = {"incarnation": incarnation, "limit": limit}
         rows = self._session.ask(lambda session: session.execute(_postgres_fleet_sql.UNSETTLED, asked).fetchall())
-        return [record_of(row) for row in rows]
+        return [unsettled_of(row) for row in rows]
 
     def request_cancel(self, execution_id: str, by: str, reason: str | None = None, /) -> CancelRequest | None:
         """Ask the owner of an execution to cancel it. See `Fleet.request_cancel`."""

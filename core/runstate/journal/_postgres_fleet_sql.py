@@ -6,7 +6,7 @@ from typing import Final
 
 from ._postgres_fleet_schema import LIVE, LIVE_OF
 from ._postgres_rules import PRESENT
-from ._rules import RECORD_COLUMNS
+from ._rules import RECORD_COLUMNS, SIGNED_AT_NS
 
 JOIN: Final = b"SELECT runstate.join_fleet(%s, %s, %s, %s, %s)"
 RENEW: Final = b"SELECT runstate.renew_lease(%s)"
@@ -60,7 +60,7 @@ WORKERS: Final = _WORKER.format(
 _OWNED: Final = "(SELECT number FROM runstate.workers WHERE incarnation = %(incarnation)s)"
 
 UNSETTLED: Final = f"""
-SELECT {RECORD_COLUMNS}
+SELECT {RECORD_COLUMNS}, {SIGNED_AT_NS.format(schema="runstate.")}
 FROM runstate.executions AS x JOIN runstate.workers AS w ON w.number = x.worker
 LEFT JOIN runstate.entries AS e ON e.number = x.number AND e.seq = x.seq
 WHERE x.worker = {_OWNED} AND {LIVE}

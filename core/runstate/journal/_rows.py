@@ -6,6 +6,7 @@ from typing import Final, TypeAlias, cast
 
 from .._codec import decode_created, decode_phase_change, decode_record, decode_transition, decode_warned
 from .._errors import RecordDecodeError
+from .._fleet import Unsettled
 from .._records import Entry, Event, ExecutionRecord
 
 Value: TypeAlias = str | int | float | bytes | None
@@ -67,3 +68,13 @@ _RECORD_COLUMNS: Final = (
 def record_of(row: Row) -> ExecutionRecord:
     """Decode a row of `read_executions`; raises `RecordDecodeError` when it is not valid."""
     return decode_record(dict(zip(_RECORD_COLUMNS, row, strict=True)))
+
+
+def unsettled_of(row: Row) -> Unsettled:
+    """Decode the same and when it gave its last sign of life; raises `RecordDecodeError` when it is not valid."""
+    *record, signed_at_ns = row
+    if not isinstance(signed_at_ns, int):
+        raise RecordDecodeError(
+            "signed_at_ns", "nanoseconds since the epoch: a live execution has an entry", signed_at_ns
+        )
+    return Unsettled(record_of(tuple(record)), signed_at_ns)

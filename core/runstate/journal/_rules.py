@@ -31,6 +31,11 @@ RECORD_COLUMNS: Final = """x.execution_id, x.agent, x.thread_id, x.user_id, x.st
 """What `_rows.record_of` decodes, of an execution x, its worker w and its newest entry e; the cause of a warning is no end's."""
 
 
+SIGNED_AT_NS: Final = """(SELECT s.at_ns FROM {schema}entries AS s
+    WHERE s.number = x.number AND (s.target IS NOT NULL OR s.phase IS NOT NULL) ORDER BY s.seq DESC LIMIT 1)"""
+"""When an execution x gave its last sign of life: an entry that is no warning. With what it follows, `_rows.unsettled_of` decodes it."""
+
+
 def one_of(column: str, members: Iterable[Enum]) -> str:
     """Render the condition that a column is one of the members; of NULL it is NULL, as `IN` would be.
 

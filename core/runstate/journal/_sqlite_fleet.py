@@ -16,12 +16,11 @@ from typing import Final
 from .._checks import seconds
 from .._clock import Clock, SystemClock, boot_id
 from .._errors import InvalidValueError, JournalUnavailableError, UnknownExecutionError
-from .._fleet import CancelRequest, Fence, Peer, RejectedMove, Worker, check_fence, fence_of
+from .._fleet import CancelRequest, Fence, Peer, RejectedMove, Unsettled, Worker, check_fence, fence_of
 from .._fleet_codec import decode_peer, decode_rejected, decode_request, decode_worker
-from .._records import ExecutionRecord
 from .._states import Cause
 from . import Vigil, _sql_fleet, _sqlite_vigil
-from ._rows import Row, Value, record_of
+from ._rows import Row, Value, unsettled_of
 from ._sqlite_file import SqliteFile
 
 _ENTRY: Final = (
@@ -102,12 +101,12 @@ class SqliteFleet(SqliteFile):
         }
         return self._write(lambda connection: self._change(connection, _sql_fleet.FENCE, facts))
 
-    def unsettled(self, incarnation: str, limit: int, /) -> Sequence[ExecutionRecord]:
+    def unsettled(self, incarnation: str, limit: int, /) -> Sequence[Unsettled]:
         """Read a worker's live executions. See `Fleet.unsettled`."""
         with self._reading() as connection:
             asked = {"incarnation": incarnation, "limit": limit}
             rows = connection.execute(_sql_fleet.UNSETTLED, asked).fetchall()
-        return [record_of(row) for row in rows]
+        return [unsettled_of(row) for row in rows]
 
     def request_cancel(self, execution_id: str, by: str, reason: str | None = None, /) -> CancelRequest | None:
         """Ask the owner of an execution to cancel it. See `Fleet.request_cancel`."""
