@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from . import schedule as kinds
-from .places import Place, SqlitePlace
+from .places import Place, PostgresPlace, SqlitePlace
 from .schedule import Fault
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -70,7 +70,7 @@ class Team:
         for slot in fault.slots:
             self.harms[self.processes[slot].pid].append(Harm(fault.kind, time.time_ns()))
             self._befall(fault, slot)
-        if fault.kind == kinds.RESTART:
+        if fault.kind == kinds.RESTART and isinstance(self.place, PostgresPlace):
             self._aside(self.place.restart)
         elif fault.kind == kinds.LOCK and isinstance(self.place, SqlitePlace):
             self._aside(lambda: self._lock(fault.seconds))

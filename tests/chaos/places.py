@@ -45,10 +45,6 @@ class Place(Protocol):
         """Open the journal, by the straight way."""
         ...
 
-    def restart(self) -> None:
-        """Crash the server and start it again."""
-        ...
-
     def wal_bytes(self) -> int:
         """How much its log of changes takes now."""
         ...
@@ -76,10 +72,6 @@ class SqlitePlace:
     def journal(self) -> Fleet:
         """Open the file."""
         return SqliteJournal(self.path)
-
-    def restart(self) -> None:
-        """There is no server."""
-        raise NotImplementedError
 
     def wal_bytes(self) -> int:
         """Size of the file beside the file."""

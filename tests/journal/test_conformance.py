@@ -129,6 +129,13 @@ REFUSED: dict[str, list[Entry]] = {
     "evidence of what is no end": [moved("x", 4, RUNNING, ExecutionState.COMPLETING, evidence=EVIDENCE)],
     "an error of what is no end": [moved("x", 4, RUNNING, ExecutionState.COMPLETING, error="e")],
     "a result of what is no end": [moved("x", 4, RUNNING, ExecutionState.COMPLETING, result_json=b"1")],
+    "a warning of an execution that nobody created": [warned("y", 2)],
+    "a warning that was used": [warned("x", 3)],
+    "a warning after a gap": [warned("x", 6)],
+    "a warning in the place of the creation": [warned("y", 1)],
+    "another worker's warning": [warned("x", 4, incarnation=OTHER_WORKER)],
+    "a warning of what is no verdict": [warned("x", 4, Cause.RAISED)],
+    "a warning of a deadline": [warned("x", 4, Cause.DEADLINE)],
 }
 
 

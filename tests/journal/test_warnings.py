@@ -6,11 +6,11 @@ from dataclasses import replace
 
 import pytest
 
-from runstate import CAUSES, Cause, Entry, ExecutionState, JournalConflictError, Phase
+from runstate import CAUSES, Cause, Entry, ExecutionState, Phase
 from runstate._records import Selection
 from runstate.journal import Journal
 
-from .entries import OTHER_WORKER, created, life, moved, phased, warned
+from .entries import created, life, moved, phased, warned
 from .test_conformance import ALL, entries_of
 
 PENDING, RUNNING, COMPLETED = ExecutionState.PENDING, ExecutionState.RUNNING, ExecutionState.COMPLETED
@@ -55,27 +55,3 @@ def test_a_warning_may_stand_anywhere_in_a_log(journal: Journal) -> None:
     assert (record.state, record.seq, record.cause, record.phase, record.phase_detail) == (
         COMPLETED, 9, Cause.RETURNED, Phase.THINKING, "deep",
     )  # fmt: skip
-
-
-REFUSED: dict[str, list[Entry]] = {
-    "of an execution that nobody created": [warned("y", 2)],
-    "that was used": [warned("x", 3)],
-    "after a gap": [warned("x", 6)],
-    "in the place of the creation": [warned("y", 1)],
-    "by another worker": [warned("x", 4, incarnation=OTHER_WORKER)],
-    "of what is no verdict": [warned("x", 4, Cause.RAISED)],
-    "of a deadline": [warned("x", 4, Cause.DEADLINE)],
-}
-
-
-@pytest.mark.parametrize("batch", REFUSED.values(), ids=REFUSED)
-def test_what_does_not_continue_a_log_is_refused(journal: Journal, batch: list[Entry]) -> None:
-    """A warning out of its place, by somebody else, or of what is no verdict of DEAD, is refused by name, and all else is stored."""
-    log = [created("x"), moved("x", 2, PENDING, RUNNING), phased("x", 3)]
-    journal.append(log)
-    before, after = life("before", RUNNING), life("after", COMPLETED)
-    with pytest.raises(JournalConflictError) as caught:
-        journal.append([*before, *batch, *after])
-    assert caught.value.execution_ids == (batch[0].execution_id,)
-    assert entries_of(journal) == [*log, *before, *after]
-    journal.append([warned("x", 4)])
