@@ -11,6 +11,7 @@ import pytest
 from runstate import Cause, ExecutionState
 from runstate._fleet import Peer
 from runstate.journal import _postgres_fleet_sql, _postgres_sql, _sql_fleet
+from runstate.journal._rules import SUSPECTS
 
 from .. import cluster
 from .entries import OTHER_WORKER, THIRD_WORKER, WORKER, life, lives, moved
@@ -91,6 +92,7 @@ def test_many_fenced_among_many_alive(pair: Pair) -> None:
 
 GONE = 3_000
 """Workers that have left, and as many that were fenced, all of them settled and none of them pruned."""
+assert GONE > SUSPECTS
 
 
 def _on_sqlite(place: str) -> int:
@@ -146,7 +148,7 @@ def _crowd(shared: SharedStore) -> None:
 
 
 def test_neither_the_live_nor_the_gone_make_it_slow(shared: SharedStore, pair: Pair) -> None:
-    """Asking for five peers costs the same when each has hundreds of executions live and thousands of workers are gone."""
+    """Asking for five peers looks neither at the hundreds of executions that each has live nor at the thousands of workers that are gone."""
     for number in range(2):
         pair.one.join(f"more-{number}", LEASE)
         pair.one.append(life(f"x-{number}", RUNNING, incarnation=f"more-{number}"))
@@ -159,4 +161,5 @@ def test_neither_the_live_nor_the_gone_make_it_slow(shared: SharedStore, pair: P
         pair.one.append(lives([f"{owner}-{number}" for number in range(500)], RUNNING, incarnation=owner))
     _crowd(shared)
     assert pair.one.peers() == peers
-    assert cost(shared.place) <= 1.5 * before
+    each = {"sqlite": 20, "postgres": 6}[shared.name]  # instructions, or rows, for each of those that are asked about
+    assert cost(shared.place) - before < each * SUSPECTS

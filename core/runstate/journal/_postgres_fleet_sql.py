@@ -6,7 +6,7 @@ from typing import Final
 
 from ._postgres_fleet_schema import LIVE, LIVE_OF
 from ._postgres_rules import PRESENT
-from ._rules import RECORD_COLUMNS, SIGNED_AT_NS
+from ._rules import RECORD_COLUMNS, SIGNED_AT_NS, suspects
 
 JOIN: Final = b"SELECT runstate.join_fleet(%s, %s, %s, %s, %s)"
 RENEW: Final = b"SELECT runstate.renew_lease(%s)"
@@ -21,26 +21,21 @@ _PEER: Final = """w.incarnation, w.lease, w.renewed_at_ns,
 _PRESENT: Final = "SELECT number FROM runstate.workers WHERE gone_at_ns IS NULL AND lease IS NOT NULL"
 
 _NEWEST_LIVE: Final = (
-    f"(SELECT x.worker FROM runstate.executions AS x WHERE {LIVE}{{}} ORDER BY x.worker DESC, x.number DESC LIMIT 1)"
+    f"SELECT x.worker FROM runstate.executions AS x WHERE {LIVE}{{}} ORDER BY x.worker DESC, x.number DESC LIMIT 1"
 )
+"""Backwards, as the newest execution is the likeliest to be live: what has ended leaves dead rows in the index until a vacuum."""
 PEERS: Final = f"""
-WITH RECURSIVE owners (number) AS (
-    SELECT {_NEWEST_LIVE.format("")}
-    UNION ALL
-    SELECT {_NEWEST_LIVE.format(" AND x.worker < owners.number")} FROM owners WHERE number IS NOT NULL
-)
+{suspects("runstate.", _NEWEST_LIVE.format(""), _NEWEST_LIVE.format(" AND x.worker < owners.number"))}
 SELECT {_PEER}
 FROM runstate.workers AS w CROSS JOIN (SELECT runstate.now_ns() AS ns) AS now
 WHERE w.number IN (
     {_PRESENT}
-    UNION ALL SELECT o.number FROM owners AS o JOIN runstate.workers AS f ON f.number = o.number WHERE f.fenced_by IS NOT NULL
+    UNION ALL SELECT s.number FROM suspects AS s JOIN runstate.workers AS f ON f.number = s.number
+    WHERE f.fenced_by IS NOT NULL AND (SELECT x.worker {LIVE_OF.format(number="f.number")} LIMIT 1) IS NOT NULL
 )
 ORDER BY w.number
 """.encode()
-"""Whoever owns something live is found by going from owner to owner in the index: one step for each, however much each has live.
-
-Backwards, as the newest execution of each is the likeliest to be live: what has ended leaves its dead rows in the index until a vacuum.
-"""
+"""As EXISTS what is live would be joined to the workers, all of it."""
 
 _WORKER: Final = f"""
 SELECT w.number, (SELECT count(*) {LIVE_OF.format(number="w.number")}) AS live, w.host, w.pid, w.started_at_ns, {_PEER}

@@ -77,6 +77,32 @@ def threatens(column: str) -> str:
     return one_of(column, sorted(CAUSES[ExecutionState.DEAD], key=lambda cause: cause.value))
 
 
+SUSPECTS: Final = 200
+"""Fenced workers up to which a look at the peers asks of each whether anything of it is live."""
+
+
+def suspects(schema: str, newest_live: str, next_live: str) -> str:
+    """Render what a look at the peers begins with: `suspects`, numbers among which are all fenced workers with something live.
+
+    Where few are fenced, it is those. Where retention keeps many, it is whoever owns something live: found by going from owner to
+    owner in the index, one step for each, however much each has live and however many are gone.
+
+    Args:
+        schema: What stands before the name of a table.
+        newest_live: The query for the first owner.
+        next_live: The query for the one that comes after `owners.number`.
+    """
+    return f"""WITH RECURSIVE fenced AS MATERIALIZED (
+    SELECT number FROM {schema}workers WHERE fenced_by IS NOT NULL LIMIT {SUSPECTS}
+), owners (number) AS (
+    SELECT ({newest_live}) WHERE (SELECT count(*) FROM fenced) = {SUSPECTS}
+    UNION ALL
+    SELECT ({next_live}) FROM owners WHERE number IS NOT NULL
+), suspects AS (
+    SELECT number FROM owners UNION ALL SELECT number FROM fenced WHERE (SELECT count(*) FROM fenced) < {SUSPECTS}
+)"""  # noqa: S608 - our own names and numbers
+
+
 def forgettable(schema: str, oldest_ns: str, at_most: str, entries: str, lives: str) -> str:
     """Render the query for workers that went before a time and that nothing refers to any more, those that went first.
 

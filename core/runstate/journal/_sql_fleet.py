@@ -31,6 +31,7 @@ from ._rules import (
     has_ended,
     is_live,
     legal_pairs,
+    suspects,
     threatens,
 )
 from ._sql_entries import MADE_ANEW
@@ -230,20 +231,16 @@ _PEER: Final = f"""w.incarnation, w.lease, w.renewed_at_ns,
 _PRESENT: Final = "SELECT number FROM workers WHERE gone_at_ns IS NULL AND lease IS NOT NULL"
 
 PEERS: Final = f"""
-WITH RECURSIVE owners (number) AS (
-    SELECT (SELECT worker {_LIVE} ORDER BY worker LIMIT 1)
-    UNION ALL
-    SELECT (SELECT worker {_LIVE} AND worker > owners.number ORDER BY worker LIMIT 1) FROM owners WHERE number IS NOT NULL
-)
+{suspects("", f"SELECT worker {_LIVE} ORDER BY worker LIMIT 1", f"SELECT worker {_LIVE} AND worker > owners.number ORDER BY worker LIMIT 1")}
 SELECT {_PEER}
 FROM workers AS w
 WHERE w.number IN (
     {_PRESENT}
-    UNION ALL SELECT o.number FROM owners AS o CROSS JOIN workers AS f ON f.number = o.number WHERE f.fenced_by IS NOT NULL
+    UNION ALL SELECT s.number FROM suspects AS s CROSS JOIN workers AS f ON f.number = s.number
+    WHERE f.fenced_by IS NOT NULL AND EXISTS (SELECT 1 {_LIVE} AND worker = f.number)
 )
 ORDER BY w.number
 """
-"""Whoever owns something live is found by going from owner to owner in the index: one step for each, however much each has live."""
 
 _WORKER: Final = f"""
 SELECT w.number, coalesce({{live}}, 0) AS live, w.host, w.pid, w.started_at_ns, {_PEER}
