@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import sqlite3
+import statistics
 import sys
 import tempfile
 import time
@@ -24,7 +25,9 @@ import runstate
 from bench.pairs import duration
 from bench.rivals.runstate_worker import DURABLE, MOVES, SIZES
 from bench.server import server, team
-from runstate import ExecutionTracker, Phase
+from runstate import Created, ExecutionTracker, Phase
+from runstate.journal.postgres import PostgresJournal
+from runstate.journal.sqlite import SqliteJournal
 
 EXECUTIONS = 5_000
 ONE_BY_ONE = 300
@@ -32,6 +35,11 @@ PHASES = list(Phase)
 RESULT = {"text": "Your seat is booked."}
 LOOKED_FOR = 8.0
 """Seconds for which a worker that does nothing is looked at."""
+WORKERS = (10, 100, 1_000)
+LIVE = (0, 10_000, 100_000)
+"""How many look at each other, and live executions of all of them together meanwhile."""
+LOOKS = 5
+"""Looks of which the median is told."""
 BATCHES = 6
 """How often each worker does its batch while the rate is measured."""
 
@@ -216,17 +224,52 @@ def _liveness(store: Store) -> Iterator[Figure]:
         yield "bytes of WAL a second by a worker that does nothing", f"{log / LOOKED_FOR:,.0f}"
 
 
-PARTS: dict[str, Callable[[Store], Iterator[Figure]]] = {
-    "size": lambda store: store.size(),
-    "rates": _rates,
-    "connections": lambda store: store.connections(),
-    "liveness": _liveness,
-    "vacuum": lambda store: store.vacuum(),
+def _survey(store: Store, workers: int) -> Iterator[Figure]:
+    """How long a worker's look at its peers takes, by how many there are and how much is live."""
+    journal = SqliteJournal(store.url) if isinstance(store, Sqlite) else PostgresJournal(store.url)
+    names = [f"worker-{number}" for number in range(workers)]
+    for name in names:
+        journal.join(name, 10.0)
+    live = 0
+    for wanted in LIVE:
+        while live < wanted:
+            at_once = min(4_000, wanted - live)
+            journal.append([_created(number, names[number % workers]) for number in range(live, live + at_once)])
+            live += at_once
+        for _ in range(LOOKS):  # after which PostgreSQL keeps the plan
+            journal.peers()
+        times = []
+        for _ in range(LOOKS):
+            begin = time.perf_counter()
+            found = len(journal.peers())
+            times.append(time.perf_counter() - begin)
+            if found != workers:
+                raise AssertionError(f"{found} peers, not {workers}")
+        yield (
+            f"a look at {workers:,} workers with {wanted:,} live executions",
+            f"{statistics.median(times) * 1e3:.2f} ms",
+        )
+    journal.close()
+
+
+def _created(number: int, incarnation: str) -> Created:
+    return Created(f"x-{number}", 1, time.time_ns(), "airline", f"t-{number}", "u", incarnation, None, None, None)
+
+
+Make = Callable[[], Store]
+"""Makes an empty store."""
+PARTS: dict[str, Callable[[Make], Iterator[Figure]]] = {
+    "size": lambda make: make().size(),
+    "rates": lambda make: _rates(make()),
+    "connections": lambda make: make().connections(),
+    "liveness": lambda make: _liveness(make()),
+    "survey": lambda make: (figure for workers in WORKERS for figure in _survey(make(), workers)),
+    "vacuum": lambda make: make().vacuum(),
 }
 
 
 @contextmanager
-def _store(name: str) -> Iterator[Callable[[], Store]]:
+def _store(name: str) -> Iterator[Make]:
     """A way to make empty stores of a kind."""
     with tempfile.TemporaryDirectory(prefix="runstate-sizing-") as folder:
         if name == Sqlite.name:
@@ -249,7 +292,7 @@ def main() -> None:
     for name in options.store or [Sqlite.name, Postgres.name]:
         with _store(name) as make:
             for part in options.part or PARTS:
-                for figure, value in PARTS[part](make()):
+                for figure, value in PARTS[part](make):
                     print(
                         f"| {name} | {figure} | {value} | `python -m bench.sizing {part} --store {name}` |", flush=True
                     )
