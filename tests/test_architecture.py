@@ -22,22 +22,26 @@ LAYERS = """
     _states _version _clock _deadlines _ids _wake
     _errors _presence _turns _async
     _json _checks _peek _doctor._holders _loops
-    _records
+    _records _policies
     _fleet
     _outcomes _codec _buffer _live _lifecycle journal journal._rules _verify._finding _doctor._diagnosis
-    journal._log _registry journal._sql_entries
+    journal._log _registry journal._sql_entries journal._sql_chain
     _reports _burial _verify._log _doctor._fleet _fleet_codec journal._rows journal._sql_fleet journal._postgres_rules journal._postgres_connection
     journal._sql journal._postgres_sql journal._postgres_schema journal._postgres_fleet_schema
+    journal._postgres_chain_schema
     journal._sqlite_file journal._postgres_bell journal._migrations journal._postgres_fleet_sql
     journal._sqlite_vigil journal._postgres_session
     journal._sqlite_fleet journal._postgres_vigil
     journal._postgres_fleet
     journal.memory journal.sqlite journal.postgres _decider _verify._fleet
     journal._writer _verify._file _verify._server _doctor._file _doctor._server _verdicts _execution _events
-    _durable
+    _durable _breaker
     _verify _doctor _watch _scope _reading _liveness
+    _attempts
+    _chain
     _agents _member
     _remote
+    _creating
     _tracker
     _open
     runstate
@@ -80,7 +84,7 @@ OUTSIDE = {
 }
 """What is not ours, or is heavy, and the only modules or adapters that may import it."""
 
-ASYNCHRONOUS = {"_async", "_durable", "_events", "_scope", "_agents", "_reading", "_tracker"}
+ASYNCHRONOUS = {"_async", "_attempts", "_chain", "_durable", "_events", "_scope", "_agents", "_reading", "_tracker"}
 """The only modules of the core that may contain `async def`: what they do may block."""
 
 UNSUITED_TO_DECIDING = {"asyncio", "logging", "multiprocessing", "selectors", "sqlite3", "subprocess"}

@@ -9,6 +9,7 @@ for, so that code which only names a state in its types pays for no more than th
 from typing import TYPE_CHECKING
 
 from ._clock import Clock as Clock
+from ._errors import DuplicateMessageError as DuplicateMessageError
 from ._errors import ExecutionTimeoutError as ExecutionTimeoutError
 from ._errors import FencedError as FencedError
 from ._errors import InvalidTransitionError as InvalidTransitionError
@@ -71,6 +72,8 @@ if TYPE_CHECKING:
     from ._events import Subscription as Subscription
     from ._execution import Execution as Execution
     from ._open import open as open
+    from ._policies import Breaker as Breaker
+    from ._policies import Retry as Retry
     from ._scope import ExecutionScope as ExecutionScope
     from ._scope import current as current
     from ._tracker import ExecutionTracker as ExecutionTracker
@@ -85,6 +88,7 @@ else:
         "_events": ("Subscription",),
         "_execution": ("Execution",),
         "_open": ("open",),
+        "_policies": ("Breaker", "Retry"),
         "_scope": ("ExecutionScope", "current"),
         "_tracker": ("ExecutionTracker",),
         "_verify": ("Finding", "verify"),
@@ -105,6 +109,7 @@ __all__ = [
     "CAUSES",
     "TRANSITIONS",
     "AsyncAgent",
+    "Breaker",
     "CancelRequest",
     "Cancelled",
     "Cause",
@@ -113,6 +118,7 @@ __all__ = [
     "Created",
     "Diagnosis",
     "Died",
+    "DuplicateMessageError",
     "Entry",
     "Event",
     "Evidence",
@@ -148,6 +154,7 @@ __all__ = [
     "RecordDecodeError",
     "RejectedMove",
     "ResultTooLargeError",
+    "Retry",
     "RunstateError",
     "Severity",
     "StateTypeError",

@@ -18,6 +18,9 @@ too: an `async def` that returns `str` becomes a callable that returns `Outcome[
 | is cancelled, interrupted (any non-`Exception`) | CANCELLED | that exception |
 | cannot be recorded | – | `JournalError`, with the answer in `result` |
 
+With `retry`, `breaker` or `fallback` a call may be several executions, one after the other: see `_chain`. So it is with the outcome of a
+call that carries a `message_id`, which may be another call's.
+
 So what is recorded is the truth, and an outcome never says anything else. A function of type `None` may record any JSON by
 hand, so its outcome is an `Outcome[Json]`.
 
@@ -30,7 +33,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Generator, Mapping
 from functools import partial
-from types import FunctionType
+from types import FunctionType, MethodType
 from typing import (
     TYPE_CHECKING,
     Any,
@@ -46,12 +49,14 @@ from typing import (
     overload,
 )
 
+from ._attempts import Attempt, Means, Plan
+from ._chain import Chain
 from ._checks import checked
 from ._errors import JournalError, NotBoundError, StateTypeError, describe
 from ._json import Json
 from ._outcomes import Completed, Outcome, unhappy_outcome
 from ._scope import ExecutionScope
-from ._states import ExecutionState
+from ._states import Cause, ExecutionState
 
 P = ParamSpec("P")
 Q = ParamSpec("Q")
@@ -59,6 +64,7 @@ R = TypeVar("R")
 R_co = TypeVar("R_co", covariant=True)
 T = TypeVar("T")
 
+_NO_PLAN: Final = Plan()
 _UNDONE: Final = (Awaitable, Generator, AsyncGenerator)
 """What is not a result but work that nobody has done yet."""
 _DEPTH: Final = 100
@@ -68,10 +74,14 @@ _DEPTH: Final = 100
 class _Tracked:
     """What sync and async agents have in common: how to open a scope, and how to read its end."""
 
-    def __init__(self, function: Callable[..., Any], name: str, open_scope: Callable[..., ExecutionScope]) -> None:
+    def __init__(
+        self, function: Callable[..., Any], name: str, open_scope: Callable[..., ExecutionScope], means: Means
+    ) -> None:
         self.name = name
         """The agent's name in records."""
         self._open_scope = open_scope
+        self._means = means
+        self._fallback = means.plan.fallback
         self.__wrapped__ = function
         self.__doc__ = function.__doc__
         self.__name__: str = getattr(function, "__name__", name)
@@ -95,7 +105,29 @@ class _Tracked:
         """Fill in `self` or `cls` where Python does so for the function."""
         bind: Callable[..., Any] | None = getattr(type(self.__wrapped__), "__get__", None)
         function = self.__wrapped__ if bind is None else bind(self.__wrapped__, instance, owner)
-        return self if function is self.__wrapped__ else type(self)(function, self.name, self._open_scope)
+        if function is self.__wrapped__:
+            return self
+        bound = type(self)(function, self.name, self._open_scope, self._means)
+        if inspect.ismethod(function) and inspect.isfunction(self._fallback):
+            bound._fallback = MethodType(self._fallback, function.__self__)
+        return bound
+
+    def _chain(
+        self,
+        thread_id: str,
+        user_id: str,
+        timeout: float | None,
+        metadata: Mapping[str, object] | None,
+        message_id: str | None,
+    ) -> Chain | None:
+        """The chain that a call may be; None where it is one execution whatever happens."""
+        if message_id is None and self._means.plan == _NO_PLAN:
+            return None
+        return Chain(self._means, thread_id, user_id, timeout, metadata, message_id)
+
+    def _body(self, attempt: Attempt) -> Callable[..., Any]:
+        fallback = self._fallback
+        return self.__wrapped__ if attempt.before is None or fallback is None else fallback
 
     def _complete(self, scope: ExecutionScope, result: object) -> None:
         """Record what the function returned; raises `StateTypeError` for what is no result."""
@@ -122,7 +154,11 @@ class _Tracked:
             return unhappy_outcome(record, error)
         if error is not None:
             raise error  # the agent had said that it was done, and then failed: its outcome cannot tell that
-        return Completed(cast("R", record.result if result is None else result), execution_id=record.execution_id)
+        return Completed(
+            cast("R", record.result if result is None else result),
+            execution_id=record.execution_id,
+            is_fallback=record.cause is Cause.FALLBACK,
+        )
 
 
 class _BindsSync(Protocol[P, R_co]):
@@ -162,30 +198,38 @@ class SyncAgent(_Tracked, Generic[P, R]):
         user_id: str,
         timeout: float | None = None,
         metadata: Mapping[str, object] | None = None,
+        message_id: str | None = None,
     ) -> Callable[P, Outcome[R]]:
         """Say whose message the next call answers.
 
         Args:
             thread_id: The conversation.
             user_id: The user.
-            timeout: Seconds this call may take; None takes the agent's.
+            timeout: Seconds this call may take, with all its attempts; None takes the agent's.
             metadata: Facts to keep with the execution; JSON.
+            message_id: The client's own key of the message, at most 512 bytes. A call for a message of the thread that is answered
+                already, or just being answered, here or in another process, does not run the function: it waits for that answer.
 
         Returns:
             A callable with the function's own parameters. It raises `JournalError` when the execution cannot be recorded.
         """
         function: Callable[P, R] = self.__wrapped__
 
-        def call(*args: P.args, **kwargs: P.kwargs) -> Outcome[R]:
-            scope = self._scope(thread_id, user_id, timeout, metadata)
+        def once(scope: ExecutionScope, body: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> Outcome[R]:
             result: R | None = None
             try:
                 with scope:
-                    result = function(*args, **kwargs)
+                    result = body(*args, **kwargs)
                     self._complete(scope, result)
             except Exception as error:  # noqa: BLE001 - it becomes the outcome, or is raised again there
                 return self._outcome(scope, result, error)
             return self._outcome(scope, result, None)
+
+        def call(*args: P.args, **kwargs: P.kwargs) -> Outcome[R]:
+            chain = self._chain(thread_id, user_id, timeout, metadata, message_id)
+            if chain is None:
+                return once(self._scope(thread_id, user_id, timeout, metadata), function, *args, **kwargs)
+            return chain.run(lambda attempt: once(attempt, self._body(attempt), *args, **kwargs))
 
         return call
 
@@ -213,14 +257,16 @@ class AsyncAgent(_Tracked, Generic[P, R]):
         user_id: str,
         timeout: float | None = None,
         metadata: Mapping[str, object] | None = None,
+        message_id: str | None = None,
     ) -> Callable[P, Coroutine[Any, Any, Outcome[R]]]:
         """Say whose message the next call answers.
 
         Args:
             thread_id: The conversation.
             user_id: The user.
-            timeout: Seconds this call may take; None takes the agent's.
+            timeout: Seconds this call may take, with all its attempts; None takes the agent's.
             metadata: Facts to keep with the execution; JSON.
+            message_id: The client's own key of the message; see `SyncAgent.bind`.
 
         Returns:
             A coroutine function with the function's own parameters. Awaiting it raises `JournalError` when the execution
@@ -228,17 +274,22 @@ class AsyncAgent(_Tracked, Generic[P, R]):
         """
         function: Callable[P, Any] = self.__wrapped__
 
-        async def call(*args: P.args, **kwargs: P.kwargs) -> Outcome[R]:
-            scope = self._scope(thread_id, user_id, timeout, metadata)
+        async def once(scope: ExecutionScope, body: Callable[P, Any], *args: P.args, **kwargs: P.kwargs) -> Outcome[R]:
             result: R | None = None
             try:
                 async with scope:
-                    returned = function(*args, **kwargs)
+                    returned = body(*args, **kwargs)
                     result = await returned if inspect.isawaitable(returned) else returned
                     self._complete(scope, result)
             except Exception as error:  # noqa: BLE001 - it becomes the outcome, or is raised again there
                 return self._outcome(scope, result, error)
             return self._outcome(scope, result, None)
+
+        async def call(*args: P.args, **kwargs: P.kwargs) -> Outcome[R]:
+            chain = self._chain(thread_id, user_id, timeout, metadata, message_id)
+            if chain is None:
+                return await once(self._scope(thread_id, user_id, timeout, metadata), function, *args, **kwargs)
+            return await chain.arun(lambda attempt: once(attempt, self._body(attempt), *args, **kwargs))
 
         return call
 
@@ -280,7 +331,7 @@ def _expects_class(function: FunctionType) -> bool:
 
 
 def tracked_agent(
-    function: object, name: str, open_scope: Callable[..., ExecutionScope]
+    function: object, name: str, open_scope: Callable[..., ExecutionScope], means: Means
 ) -> SyncAgent[..., Any] | AsyncAgent[..., Any]:
     """Wrap a function by its colour.
 
@@ -300,15 +351,19 @@ def tracked_agent(
             f"@tracker.agent must stand above @classmethod, not below it ({target.__qualname__}): from Python 3.13 on a "
             f"classmethod does not bind what it wraps"
         )
-    return (AsyncAgent if _is_async(target) else SyncAgent)(target, name, open_scope)
+    is_async, fallback = _is_async(target), means.plan.fallback
+    if fallback is not None and not is_async and _is_async(fallback):
+        raise StateTypeError(f"agent {name!r} is a `def`, so its fallback must be one, not an `async def`")
+    return (AsyncAgent if is_async else SyncAgent)(target, name, open_scope, means)
 
 
 class AgentDecorator:
     """Turns a function into a tracked agent. Made by `tracker.agent`."""
 
-    def __init__(self, name: str, open_scope: Callable[..., ExecutionScope]) -> None:
+    def __init__(self, name: str, open_scope: Callable[..., ExecutionScope], means: Means) -> None:
         self._name = name
         self._open_scope = open_scope
+        self._means = means
 
     @overload
     def __call__(self, function: Callable[P, Coroutine[Any, Any, None]]) -> AsyncAgent[P, Json]: ...  # type: ignore[overload-overlap]  # pyright: ignore[reportOverlappingOverload]  # a coroutine function is also a function
@@ -320,4 +375,18 @@ class AgentDecorator:
     def __call__(self, function: Callable[P, R]) -> SyncAgent[P, R]: ...
     def __call__(self, function: Callable[..., Any]) -> SyncAgent[..., Any] | AsyncAgent[..., Any]:
         """Wrap *function*; raises `StateTypeError` for what is no plain function."""
-        return tracked_agent(function, self._name, self._open_scope)
+        return tracked_agent(function, self._name, self._open_scope, self._means)
+
+
+class FallbackDecorator(AgentDecorator, Generic[P, R]):
+    """Turns a function into a tracked agent with a fallback, whose parameters and result it has. Made by `tracker.agent`."""
+
+    if TYPE_CHECKING:
+
+        @overload  # type: ignore[override]  # it takes less, as the fallback must fit
+        def __call__(self, function: Callable[P, Coroutine[Any, Any, R]]) -> AsyncAgent[P, R]: ...  # type: ignore[overload-overlap]  # a coroutine function is also a function
+        @overload
+        def __call__(self, function: Callable[P, R]) -> SyncAgent[P, R]: ...
+        def __call__(self, function: Callable[..., Any]) -> SyncAgent[..., Any] | AsyncAgent[..., Any]:
+            """Wrap *function*; raises `StateTypeError` for what is no plain function."""
+            ...

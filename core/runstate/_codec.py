@@ -73,6 +73,7 @@ _MOVE: Final = {**_PLACE, "source": _STATE, "target": _STATE}
 _MOVE_DETAILS: Final = {"cause": _CAUSE, "error": _MAYBE_TEXT}
 _PHASE_CHANGE: Final = {**_PLACE, "phase": _PHASE, "detail": _MAYBE_TEXT}
 _WARNED: Final = {**_PLACE, "cause": _member(Cause), "detail": _MAYBE_TEXT}
+_CHAIN: Final = {"retry_of": cs.nullable_schema(_NAME), "attempt": _SEQ, "message_id": cs.nullable_schema(_NAME)}
 _RECORD: Final = {
     "execution_id": _NAME,
     "agent": _NAME,
@@ -91,6 +92,7 @@ _RECORD_DETAILS: Final = {
     "phase_detail": _MAYBE_TEXT,
     "cause": _CAUSE,
     "error": _MAYBE_TEXT,
+    **_CHAIN,
 }
 _ENCODED: Final = {"metadata_json": _MAYBE_TEXT, "result_json": _MAYBE_TEXT, "evidence_json": _MAYBE_TEXT}
 
@@ -102,7 +104,7 @@ _record_wire: Final = SchemaValidator(
         {**_RECORD_DETAILS, "metadata": cs.any_schema(), "result": cs.any_schema(), "evidence": _MAYBE_EVIDENCE},
     )
 )
-_created_row: Final = SchemaValidator(_fields({**_CREATED, "metadata_json": _MAYBE_TEXT}, {}))
+_created_row: Final = SchemaValidator(_fields({**_CREATED, "metadata_json": _MAYBE_TEXT}, _CHAIN))
 _move_row: Final = SchemaValidator(
     _fields(_MOVE, {**_MOVE_DETAILS, "evidence_json": _MAYBE_TEXT, "result_json": _MAYBE_TEXT})
 )
@@ -199,6 +201,9 @@ def encode_record(record: ExecutionRecord) -> bytes:
             "evidence": None if record.evidence is None else record.evidence._asdict(),
             "metadata": record.metadata,
             "result": record.result,
+            "retry_of": record.retry_of,
+            "attempt": record.attempt,
+            "message_id": record.message_id,
         }
     )
 
@@ -225,7 +230,9 @@ def decode_created(row: Mapping[str, object]) -> Created:
     """Decode a row of a journal. Raises `RecordDecodeError` when it is not valid."""
     fields = _validate(_created_row, row)
     _decode_encoded(fields, "metadata_json")
-    return Created(**fields)
+    created = Created(**fields)
+    _check_chain(created)
+    return created
 
 
 def decode_transition(row: Mapping[str, object]) -> Transition:
@@ -295,8 +302,16 @@ def _cause_of(state: ExecutionState) -> str:
     return f"a cause of {state.value} ({', '.join(sorted(cause.value for cause in CAUSES[state]))})"
 
 
+def _check_chain(fact: Created | ExecutionRecord) -> None:
+    """Check that the first of a chain, and no other, is the first attempt."""
+    if (fact.attempt == 1) != (fact.retry_of is None):
+        expected = "1, as it retries nothing" if fact.retry_of is None else f"2 or more, as it retries {fact.retry_of}"
+        raise RecordDecodeError("attempt", expected, fact.attempt)
+
+
 def _check_end(record: ExecutionRecord) -> ExecutionRecord:
     """Check that an end and its facts go together: both are there, or neither is."""
+    _check_chain(record)
     state, cause = record.state, record.cause
     if record.is_terminal:
         if cause not in CAUSES[state]:

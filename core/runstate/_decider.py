@@ -75,8 +75,15 @@ class Decider(Registry):
         timeout: float | None,
         heartbeat_timeout: float | None,
         metadata_json: bytes | None,
+        retry_of: str | None = None,
+        attempt: int = 1,
+        message_id: str | None = None,
+        *,
+        relieves: bool = True,
     ) -> Live:
         """Register an execution, PENDING. The arguments have been checked.
+
+        With *relieves* off nothing is written here, as the caller holds a lock that who writes may want.
 
         Raises:
             JournalError: The buffer refuses; nothing was registered.
@@ -85,7 +92,10 @@ class Decider(Registry):
         buffer = self._buffer
         if len(buffer.entries) >= buffer.relief:
             try:
-                buffer.relieve()
+                if relieves:
+                    buffer.relieve()
+                elif len(buffer.entries) >= buffer.capacity:
+                    raise buffer.refusal()
             except RunstateError as refusal:
                 raise self._refuse(refusal) from refusal.__cause__
         if metadata_json is not None and len(metadata_json) > SMALL:
@@ -110,13 +120,16 @@ class Decider(Registry):
                 timeout,
                 heartbeat_timeout,
                 metadata_json,
+                retry_of,
+                attempt,
+                message_id,
             ),
         )
         live.updated_at_ns = at_ns
         live.offset_ns = at_ns - now_ns
         live.state = INITIAL
         live.seq = 1
-        live.phase = live.end = live.loop = live.lost = live.watchers = None
+        live.phase = live.end = live.loop = live.lost = live.succession = live.watchers = None
         live.beat_ns = now_ns
         live.beats = live.warnings = 0
         live.closed = live.is_entering = False
@@ -237,6 +250,8 @@ class Decider(Registry):
                     evidence = Evidence(observer, live.beats, age, phase.phase, phase.detail, None, reason)
             if result_json is not None and len(result_json) > SMALL:
                 buffer.reserve(len(result_json))
+            if live.succession is not None:
+                live.succession(source, target, cause)
             seq, at_ns = live.seq + 1, now_ns + live.offset_ns
             entry = _new(
                 Transition,

@@ -10,6 +10,7 @@
     ├── InvalidTransitionError                  a move that the table does not allow, or a stale handle
     ├── FencedError                             somebody else ended the execution; the late call changed nothing
     │   └── ExecutionTimeoutError (TimeoutError)    … because its time limit had passed
+    ├── DuplicateMessageError                   another execution answers this message of the thread
     ├── NotOwnerError                           the execution belongs to another process
     ├── UnknownExecutionError (LookupError)     no execution has this id
     ├── NoOutcomeError                          a tracked block ended without an outcome
@@ -200,6 +201,25 @@ class NotOwnerError(RunstateError):
         )
         self.execution_id = execution_id
         self.owner = owner
+
+
+class DuplicateMessageError(RunstateError):
+    """Another execution has been begun for this message of the thread, here or in another process; this one was not.
+
+    Attributes:
+        thread_id: The conversation.
+        message_id: The client's key of the message.
+        execution_id: The first execution of the chain that answers it.
+    """
+
+    def __init__(self, thread_id: str, message_id: str, execution_id: str) -> None:
+        super().__init__(
+            f"message {describe(message_id)} of thread {describe(thread_id)} is answered by execution {execution_id}; "
+            f"look at tracker.attempts({execution_id!r}), and wait for the newest. A new message needs an id of its own"
+        )
+        self.thread_id = thread_id
+        self.message_id = message_id
+        self.execution_id = execution_id
 
 
 class UnknownExecutionError(RunstateError, LookupError):

@@ -13,14 +13,14 @@ import time
 from collections import deque
 from collections.abc import AsyncIterator, Iterator
 from types import TracebackType
-from typing import Final, Protocol, Self
+from typing import Final, Self
 from weakref import WeakSet
 
 from ._async import Signal, library
 from ._checks import checked, seconds
 from ._errors import WaitTimeoutError
 from ._records import Event, Selection
-from ._wake import Wake
+from ._wake import Listener, Wake
 from .journal import Doorbell, Journal
 
 PAGE: Final = 256
@@ -29,14 +29,6 @@ POLL: Final = 0.5
 """Seconds between looks for what other processes have written, by who is told of it as well."""
 UNTOLD_POLL: Final = 0.05
 """The same by who is not."""
-
-
-class Listener(Protocol):
-    """Something to wake when the journal has grown."""
-
-    def set(self) -> None:
-        """Wake it. Neither blocks nor raises."""
-        ...
 
 
 class News:

@@ -34,6 +34,7 @@ class Live:
         "phase",
         "seq",
         "state",
+        "succession",
         "updated_at_ns",
         "warnings",
         "watchers",
@@ -63,6 +64,9 @@ class Live:
     warnings: int
     """How many were recorded."""
     lost: RunstateError | None
+    succession: Callable[[ExecutionState, ExecutionState, Cause], None] | None
+    """Told of its end, as source, target and cause, under its lock and before the end is handed on: who sees the end then sees what
+    follows it as well. It neither blocks nor raises."""
     watchers: list[Callable[[], None]] | None
 
     def due_ns(self) -> int:
@@ -103,6 +107,9 @@ class Live:
                 end.error if end is not None else None,
                 created.metadata_json,
                 end.result_json if end is not None else None,
+                created.retry_of,
+                created.attempt,
+                created.message_id,
             )
 
     def lose(self, loss: Loss) -> None:
@@ -124,6 +131,8 @@ class Loss(NamedTuple):
     """What every later call on it raises."""
     end: Transition | None
     """The end that stands, whoever made it; None while it is not known."""
+    is_told: bool = False
+    """Whether somebody is told by other means than by waiting for durability."""
 
 
 class ExecutionsLostError(JournalConflictError):
@@ -137,12 +146,14 @@ class ExecutionsLostError(JournalConflictError):
         super().__init__(conflict.execution_ids, "others have ended these executions")
         self.losses: dict[str, Loss] = dict(losses)
 
-    def verdict(self) -> RunstateError:
-        """What to tell who waited for all of them: the first one's fate, and that of the others in a note."""
-        first, *rest = self.losses.items()
-        error = copy.copy(first[1].error)
-        if rest:
-            error.add_note(f"runstate: the same became of {', '.join(name for name, _ in rest)}")
+    def verdict(self) -> RunstateError | None:
+        """What to tell who waited for all of them: the first one's fate, and that of the others in a note; None if all is told."""
+        untold = [name for name, loss in self.losses.items() if not loss.is_told]
+        if not untold:
+            return None
+        error = copy.copy(self.losses[untold[0]].error)
+        if untold[1:]:
+            error.add_note(f"runstate: the same became of {', '.join(untold[1:])}")
         return error
 
 

@@ -15,13 +15,14 @@ The fence is noticed by whichever is first: the liveness thread, or the writer, 
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from typing import Final
 
 from ._clock import Clock
 from ._decider import CALLER, Decider
 from ._errors import (
+    DuplicateMessageError,
     FencedError,
     InvalidTransitionError,
     InvalidValueError,
@@ -36,7 +37,7 @@ from ._fleet import CancelRequest, Fence
 from ._ids import new_incarnation
 from ._live import ExecutionsLostError, Loss, fenced
 from ._liveness import Liveness, logger
-from ._records import Entry, Evidence, Transition
+from ._records import Created, Entry, Evidence, Selection, Transition
 from ._states import Cause, ExecutionState
 from .journal import Fleet, Journal
 from .journal._log import log_of
@@ -115,13 +116,14 @@ class Member:
         if self.liveness is not None:
             self.liveness.ring_peers()
 
-    def refused(self, conflict: JournalConflictError, written_by: Mapping[str, str]) -> JournalConflictError:
+    def refused(self, conflict: JournalConflictError, batch: Sequence[Entry]) -> JournalConflictError:
         """Give up executions of which the journal has refused an entry; say what became of them, if that can be told.
 
         Args:
             conflict: The refusal.
-            written_by: The incarnation that each entry was written under, by execution. It may be a former one of this tracker.
+            batch: What it was asked to store. The incarnation in an entry may be a former one of this tracker.
         """
+        written_by = {entry.execution_id: entry.incarnation for entry in batch}
         fences = self._fences({written_by[execution_id] for execution_id in conflict.execution_ids})
         if self._decider.incarnation in fences and self.liveness is not None:
             self.liveness.look_again()
@@ -131,9 +133,34 @@ class Member:
                 execution_id for execution_id in conflict.execution_ids if written_by[execution_id] == incarnation
             ]
             losses |= self._losses(theirs, fences.get(incarnation))
+        refused = set(conflict.execution_ids) - losses.keys()
+        losses |= self._duplicates(
+            [entry for entry in batch if type(entry) is Created and entry.execution_id in refused]
+        )
         unknown = [execution_id for execution_id in conflict.execution_ids if execution_id not in losses]
         self._decider.lose({**losses, **dict.fromkeys(unknown, Loss(conflict, None))})
         return conflict if unknown else ExecutionsLostError(conflict, losses)
+
+    def _duplicates(self, refused: Iterable[Created]) -> dict[str, Loss]:
+        """Those that were begun for a message that others answer, and the attempts that were to follow them."""
+        losses: dict[str, Loss] = {}
+        for created in refused:
+            error = losses[created.retry_of].error if created.retry_of in losses else self._duplicate(created)
+            if error is not None:
+                losses[created.execution_id] = Loss(error, None, self._decider.is_in_block(created.execution_id))
+        return losses
+
+    def _duplicate(self, created: Created) -> DuplicateMessageError | None:
+        """Say which other execution is the first for a message; None if there is none, or it cannot be seen."""
+        if created.message_id is None or created.retry_of is not None:
+            return None
+        with suppress(JournalError):
+            asked = Selection(thread_id=created.thread_id, message_id=created.message_id)
+            for found in self._journal.executions(asked, 1):
+                first = found.retry_of or found.execution_id
+                if first != created.execution_id:
+                    return DuplicateMessageError(created.thread_id, created.message_id, first)
+        return None
 
     def _fences(self, incarnations: Iterable[str]) -> dict[str, Fence]:
         """Those of these workers that are fenced, as far as can be seen."""

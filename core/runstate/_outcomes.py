@@ -24,6 +24,8 @@ class Completed(Generic[T_co]):
 
     result: T_co
     execution_id: str = field(kw_only=True)
+    is_fallback: bool = field(default=False, kw_only=True)
+    """Whether the agent had failed, and its fallback gave the result."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,5 +90,5 @@ def unhappy_outcome(
 def outcome_of(record: ExecutionRecord) -> Outcome[Json]:
     """Build the outcome of an execution that has ended."""
     if record.state is ExecutionState.COMPLETED:
-        return Completed(record.result, execution_id=record.execution_id)
+        return Completed(record.result, execution_id=record.execution_id, is_fallback=record.cause is Cause.FALLBACK)
     return unhappy_outcome(record)

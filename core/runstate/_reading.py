@@ -97,6 +97,8 @@ class ExecutionReader:
         agent: str | None = None,
         thread_id: str | None = None,
         user_id: str | None = None,
+        retry_of: str | None = None,
+        message_id: str | None = None,
         limit: int = 100,
     ) -> tuple[ExecutionRecord, ...]:
         """Return executions, the newest first; every filter given must match.
@@ -106,6 +108,8 @@ class ExecutionReader:
             agent: Their agent.
             thread_id: Their conversation.
             user_id: Their user.
+            retry_of: The first of their chain, which is not returned itself; `attempts` returns all of it.
+            message_id: The client's key of the message that they answer. Found fast together with *thread_id*.
             limit: At most this many, 1 to 1,000,000.
 
         Raises:
@@ -118,9 +122,26 @@ class ExecutionReader:
             raise wrong_type("limit", limit, "an int")
         if not 1 <= limit <= 1_000_000:
             raise InvalidValueError("limit", limit, "between 1 and 1,000,000")
-        selection = self._selection(None, state, agent, thread_id, user_id)
+        selection = self._selection(None, state, agent, thread_id, user_id, retry_of, message_id)
         self._settle()
         return tuple(self._journal.executions(selection, limit))
+
+    @checked
+    def attempts(self, execution_id: str) -> tuple[ExecutionRecord, ...]:
+        """Return the whole chain that an execution belongs to, in order: the first, and all that were begun because one had failed.
+
+        Args:
+            execution_id: Any of them. One that was never retried is a chain by itself.
+
+        Raises:
+            UnknownExecutionError: No execution has this id.
+            JournalError: It cannot be read.
+        """
+        record = self._get(execution_id)
+        first = record if record.retry_of is None else self._get(record.retry_of)
+        self._settle()
+        others = self._journal.executions(Selection(retry_of=first.execution_id), 1_000_000)
+        return (first, *sorted(others, key=lambda one: one.attempt))
 
     @checked
     def wait(self, execution_id: str, *, timeout: float) -> Outcome[Json]:
@@ -343,6 +364,8 @@ class ExecutionReader:
         agent: str | None,
         thread_id: str | None,
         user_id: str | None,
+        retry_of: str | None = None,
+        message_id: str | None = None,
     ) -> Selection:
         limit = self._limits.name_bytes
         return Selection(
@@ -351,6 +374,8 @@ class ExecutionReader:
             None if agent is None else text("agent", agent, limit),
             None if thread_id is None else text("thread_id", thread_id, limit),
             None if user_id is None else text("user_id", user_id, limit),
+            None if retry_of is None else text("retry_of", retry_of, limit),
+            None if message_id is None else text("message_id", message_id, limit),
         )
 
     def _settle(self, within: float | None = None) -> None:

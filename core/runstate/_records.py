@@ -55,6 +55,12 @@ class Created(NamedTuple):
     timeout: float | None
     heartbeat_timeout: float | None
     metadata_json: bytes | None
+    retry_of: str | None = None
+    """The first execution of the chain that this one continues; None for the first itself."""
+    attempt: int = 1
+    """Its place in that chain, from 1."""
+    message_id: str | None = None
+    """The client's own key of the user's message that it answers. A chain has one, and a thread has each once."""
 
 
 class Transition(NamedTuple):
@@ -143,6 +149,12 @@ class ExecutionRecord:
     error: str | None = None
     metadata_json: bytes | None = field(default=None, repr=False)
     result_json: bytes | None = field(default=None, repr=False)
+    retry_of: str | None = None
+    """The first execution of the chain that this one continues; None for the first itself."""
+    attempt: int = 1
+    """Its place in that chain, from 1."""
+    message_id: str | None = None
+    """The client's own key of the user's message that it answers."""
 
     @property
     def is_terminal(self) -> bool:
@@ -174,6 +186,8 @@ class Selection:
     agent: str | None = None
     thread_id: str | None = None
     user_id: str | None = None
+    retry_of: str | None = None
+    message_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

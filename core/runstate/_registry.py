@@ -105,6 +105,10 @@ class Registry:
         if limit is not None:
             self._deadlines.add(live, now_ns + limit * 1e9)
 
+    def is_in_block(self, execution_id: str) -> bool:
+        """Whether a block waits for an execution."""
+        return execution_id in self._in_blocks
+
     def leave_block(self, live: Live) -> None:
         """No block waits for it any more."""
         self._in_blocks.pop(live.execution_id, None)

@@ -89,6 +89,8 @@ class ExecutionScope:
         self._is_inside = False
         self._is_fenced = False
         self._body: Body | None = None
+        self._completed_as = Cause.RETURNED
+        self._failed_as = Cause.RAISED
         self.failure: BaseException | None = None
         """What leaves the block and is no deed of the body: an error of the journal, or of how the block is used."""
 
@@ -120,7 +122,7 @@ class ExecutionScope:
         if said is not None and _is_same_json(encoded, said.result_json):
             return
         try:
-            self._decider.end(live, None, ExecutionState.COMPLETED, Cause.RETURNED, None, encoded)
+            self._decider.end(live, None, ExecutionState.COMPLETED, self._completed_as, None, encoded)
         except InvalidTransitionError as error:
             if said is not None:
                 error.add_note(
@@ -238,7 +240,7 @@ class ExecutionScope:
         else:
             text = error_text("error", error, self._decider.limits.error_bytes)
             if isinstance(error, Exception):
-                target, cause = ExecutionState.FAILED, Cause.RAISED
+                target, cause = ExecutionState.FAILED, self._failed_as
             else:
                 shutdown = isinstance(error, SystemExit)
                 target = ExecutionState.CANCELLED

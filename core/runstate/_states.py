@@ -97,6 +97,10 @@ class Cause(Enum):
     """A caller said so through the API; the tracker itself observed nothing."""
     NO_OUTCOME = "no_outcome"
     """The agent left its block without saying how it ended."""
+    BREAKER_OPEN = "breaker_open"
+    """The agent was not called, as it had failed too often of late."""
+    FALLBACK = "fallback"
+    """In the place of the agent, which had failed, its fallback answered; or it failed as well."""
     DEADLINE = "deadline"
     """The tracker saw the time limit pass."""
     NO_HEARTBEAT = "no_heartbeat"
@@ -168,8 +172,10 @@ LIVE: Final = frozenset(state for state, targets in TRANSITIONS.items() if targe
 
 CAUSES: Final[Mapping[ExecutionState, frozenset[Cause]]] = MappingProxyType(
     {
-        ExecutionState.COMPLETED: frozenset({Cause.RETURNED}),
-        ExecutionState.FAILED: frozenset({Cause.RAISED, Cause.REPORTED, Cause.NO_OUTCOME}),
+        ExecutionState.COMPLETED: frozenset({Cause.RETURNED, Cause.FALLBACK}),
+        ExecutionState.FAILED: frozenset(
+            {Cause.RAISED, Cause.REPORTED, Cause.NO_OUTCOME, Cause.BREAKER_OPEN, Cause.FALLBACK}
+        ),
         ExecutionState.TIMEOUT: frozenset({Cause.DEADLINE, Cause.REPORTED}),
         ExecutionState.DEAD: frozenset(
             {

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from types import TracebackType
-from typing import Final, Literal, ParamSpec, Self, TypeVar
+from typing import Any, Final, ParamSpec, Self, TypeVar, overload
 
-from ._agents import AgentDecorator
+from ._agents import AgentDecorator, FallbackDecorator
 from ._async import finish_in_thread
+from ._attempts import Means, Plan
+from ._breaker import Breakers
 from ._buffer import Buffer
-from ._checks import checked, names, seconds, text
+from ._checks import checked, seconds, text
 from ._clock import Clock, SystemClock
+from ._creating import ExecutionCreator
 from ._deadlines import Deadlines
 from ._decider import CALLER, Decider
 from ._durable import durable
@@ -19,20 +22,18 @@ from ._errors import (
     FencedError,
     InvalidTransitionError,
     JournalUnavailableError,
-    wrong_type,
 )
 from ._events import News
-from ._execution import Execution
 from ._ids import new_incarnation
-from ._json import encode_json, warm_up
+from ._json import warm_up
 from ._lifecycle import track_no_more, track_until_closed
 from ._live import ExecutionsLostError, Live
 from ._liveness import LEASE
 from ._member import Member
+from ._policies import Breaker, Retry
 from ._records import Evidence, Limits, Transition
-from ._remote import ExecutionRemote
 from ._reports import check_report
-from ._scope import ExecutionScope
+from ._scope import ExecutionScope, Pending
 from ._states import Cause, ExecutionState
 from ._watch import LimitWatch
 from .journal import Journal
@@ -41,13 +42,11 @@ from .journal._writer import JournalWriter
 P = ParamSpec("P")
 R = TypeVar("R")
 
-_PENDING: Final = ExecutionState.PENDING
-
 DEFAULT_TIMEOUT: Final = 3_600.0
 """Seconds after which an execution that named no limit is TIMEOUT: every execution ends."""
 
 
-class ExecutionTracker(ExecutionRemote):
+class ExecutionTracker(ExecutionCreator):
     """Tracks the executions of this process in one journal. Safe to use from any thread and any event loop.
 
     Most programs call `runstate.open(url)` instead of this. An argument of the wrong type is a `StateTypeError`, everywhere.
@@ -82,7 +81,7 @@ class ExecutionTracker(ExecutionRemote):
         lease = seconds("lease", lease)
         blocked_timeout = None if blocked_timeout is None else seconds("blocked_timeout", blocked_timeout)
         clock = clock if clock is not None else SystemClock()
-        threaded = isinstance(clock, SystemClock)
+        self._threaded = threaded = isinstance(clock, SystemClock)
         self._buffer = Buffer(limits)
         self._deadlines: Deadlines[Live] = Deadlines()
         self._decider = Decider(self._buffer, self._deadlines, clock, limits, new_incarnation())
@@ -90,6 +89,7 @@ class ExecutionTracker(ExecutionRemote):
             self._decider, self._deadlines, clock, threaded=threaded, blocked_timeout=blocked_timeout
         )
         self._news = News(journal)
+        self._breakers = Breakers(journal, self._news, clock, threaded=threaded)
         self._member = member = Member(
             self, journal, self._decider, self._news, clock, lease, threaded=threaded, read_only=read_only
         )
@@ -106,112 +106,62 @@ class ExecutionTracker(ExecutionRemote):
     def __repr__(self) -> str:
         return f"<ExecutionTracker {self._decider.incarnation} on {self._journal!r}>"
 
-    # -- creating -----------------------------------------------------------------------------------------------------
+    # -- agents -------------------------------------------------------------------------------------------------------
 
-    def create(
+    @overload
+    def agent(
         self,
+        name: str,
         *,
-        agent: str,
-        thread_id: str,
-        user_id: str,
         timeout: float | None = None,
         heartbeat_timeout: float | None = None,
-        metadata: Mapping[str, object] | None = None,
-    ) -> Execution[Literal[ExecutionState.PENDING]]:
-        """Register an execution. Returns when decided; `flush()` makes it durable.
-
-        Args:
-            agent: Which agent runs.
-            thread_id: The conversation that asked.
-            user_id: The user who asked.
-            timeout: Seconds from now until it is TIMEOUT; None takes the tracker's `default_timeout`.
-            heartbeat_timeout: Seconds without a sign of life, once started, until it is DEAD; None is no limit.
-            metadata: Facts to keep with it; JSON, at most `Limits.metadata_bytes` bytes encoded.
-
-        Raises:
-            StateTypeError: An argument has the wrong type.
-            InvalidValueError: An argument has an impossible value; `NotJsonError`, `ResultTooLargeError` for metadata.
-            JournalError: It cannot be recorded.
-            TrackerClosedError: The tracker is closed.
-        """
-        metadata_json = None if metadata is None else self._metadata(metadata)
-        return self._create(agent, thread_id, user_id, timeout, heartbeat_timeout, metadata_json)
-
-    @checked
-    def _create(
+        retry: Retry | None = None,
+        breaker: Breaker | None = None,
+        fallback: None = None,
+    ) -> AgentDecorator: ...
+    @overload
+    def agent(
         self,
-        agent: str,
-        thread_id: str,
-        user_id: str,
-        timeout: float | None,
-        heartbeat_timeout: float | None,
-        metadata_json: bytes | None,
-    ) -> Execution[Literal[ExecutionState.PENDING]]:
-        """Do what `create` promises. Checked here because beartype checks six positional arguments in half the time."""
-        timeout = self._default_timeout if timeout is None else seconds("timeout", timeout)
-        if heartbeat_timeout is not None:
-            heartbeat_timeout = seconds("heartbeat_timeout", heartbeat_timeout)
-        agent, thread_id, user_id = names(agent, thread_id, user_id, self._limits.name_bytes)
-        decider = self._decider
-        live = decider.create(agent, thread_id, user_id, timeout, heartbeat_timeout, metadata_json)
-        if not self._started:
-            self._started = True
-            self._writer.start()
-            self._member.start()
-        return Execution(decider, live, _PENDING)
-
-    @checked
-    def execution(
-        self,
+        name: str,
         *,
-        agent: str,
-        thread_id: str,
-        user_id: str,
         timeout: float | None = None,
         heartbeat_timeout: float | None = None,
-        metadata: Mapping[str, object] | None = None,
-    ) -> ExecutionScope:
-        """Track a `with` or `async with` block as one execution, RUNNING inside.
-
-        Creation and end are durable before control returns. See the table in `_scope` for how each way to leave ends.
-
-        Args:
-            agent: As for `create`, and so are the others.
-            thread_id: The conversation that asked.
-            user_id: The user who asked.
-            timeout: Seconds until TIMEOUT; an async block is then cancelled.
-            heartbeat_timeout: Seconds without a sign of life until DEAD, counted from where the body begins, however long the journal
-                takes before that; an async block is then cancelled.
-            metadata: Facts to keep with it.
-
-        Raises:
-            NoOutcomeError: From the block's end: it was left without an outcome.
-            ExecutionTimeoutError: From the block's end: its time limit has passed.
-            FencedError: From the block's end: somebody else has ended it.
-        """
-        return ExecutionScope(
-            lambda: self.create(
-                agent=agent,
-                thread_id=thread_id,
-                user_id=user_id,
-                timeout=timeout,
-                heartbeat_timeout=heartbeat_timeout,
-                metadata=metadata,
-            ),
-            self._decider,
-            self._writer,
-        )
-
+        retry: Retry | None = None,
+        breaker: Breaker | None = None,
+        fallback: Callable[P, Coroutine[Any, Any, R]],
+    ) -> FallbackDecorator[P, R]: ...
+    @overload
+    def agent(
+        self,
+        name: str,
+        *,
+        timeout: float | None = None,
+        heartbeat_timeout: float | None = None,
+        retry: Retry | None = None,
+        breaker: Breaker | None = None,
+        fallback: Callable[P, R],
+    ) -> FallbackDecorator[P, R]: ...
     @checked
     def agent(
-        self, name: str, *, timeout: float | None = None, heartbeat_timeout: float | None = None
+        self,
+        name: str,
+        *,
+        timeout: float | None = None,
+        heartbeat_timeout: float | None = None,
+        retry: Retry | None = None,
+        breaker: Breaker | None = None,
+        fallback: Callable[..., Any] | None = None,
     ) -> AgentDecorator:
         """Decorate a function so that each call is one execution and returns an `Outcome`.
 
         Args:
             name: The agent's name in records.
-            timeout: Seconds that a call may take; None takes the tracker's `default_timeout`.
+            timeout: Seconds that a call may take, with all its attempts; None takes the tracker's `default_timeout`.
             heartbeat_timeout: Seconds without a sign of life until DEAD; None is no limit.
+            retry: After which failures a call tries again, each time as a new execution; None never does.
+            breaker: When the agent is not called for a while, as it keeps failing in whichever process; None calls it always.
+            fallback: A function with the same parameters that answers when the agent has failed or is not called: such a result is
+                `Completed` with `is_fallback`. An `async def` only for one.
 
         Returns:
             A decorator for `def` and `async def`. Call the result as `agent.bind(thread_id=…, user_id=…)(…)`.
@@ -221,6 +171,20 @@ class ExecutionTracker(ExecutionRemote):
             timeout = seconds("timeout", timeout)
         if heartbeat_timeout is not None:
             heartbeat_timeout = seconds("heartbeat_timeout", heartbeat_timeout)
+
+        plan = Plan(retry, breaker, fallback)
+        default = self._default_timeout if timeout is None else timeout
+        gate = None if breaker is None else self._breakers.gate(name, breaker)
+
+        def begin(
+            *,
+            thread_id: str,
+            user_id: str,
+            timeout: float | None,
+            metadata: Mapping[str, object] | None,
+            message_id: str | None,
+        ) -> Pending:
+            return self._begin(name, thread_id, user_id, timeout, heartbeat_timeout, metadata, message_id)
 
         def open_scope(
             *, thread_id: str, user_id: str, timeout: float | None, metadata: Mapping[str, object] | None
@@ -234,8 +198,8 @@ class ExecutionTracker(ExecutionRemote):
                 metadata=metadata,
             )
 
-        default = timeout
-        return AgentDecorator(name, open_scope)
+        means = Means(plan, begin, self, self._decider, self._writer, self._watch, self._breakers, gate, default)
+        return (AgentDecorator if fallback is None else FallbackDecorator)(name, open_scope, means)
 
     # -- moving by id -------------------------------------------------------------------------------------------------
 
@@ -293,28 +257,33 @@ class ExecutionTracker(ExecutionRemote):
         Raises:
             WaitTimeoutError: It took longer. It is still being written.
             FencedError: Others have ended an execution of this process, and what was decided about it since was refused.
+            DuplicateMessageError: Others answer the message of an execution that was created here, so this one was refused.
             JournalError: It could not be written. It is kept and tried again.
         """
         try:
             self._writer.flush(None if timeout is None else seconds("timeout", timeout))
         except ExecutionsLostError as error:
-            raise error.verdict() from error
+            self._raise_untold(error)
 
     async def aflush(self) -> None:
         """Do what `flush` does, without blocking the event loop.
 
         Raises:
             FencedError: Others have ended an execution of this process, and what was decided about it since was refused.
+            DuplicateMessageError: Others answer the message of an execution that was created here, so this one was refused.
             JournalError: It could not be written. It is kept and tried again.
         """
         try:
             await durable(self._writer)
         except ExecutionsLostError as error:
-            raise error.verdict() from error
+            self._raise_untold(error)
 
     def sweep(self) -> int:
         """End executions whose limits have passed; return how many. The tracker does so itself, at the right time."""
-        return self._watch.sweep()
+        ended = self._watch.sweep()
+        if not self._threaded:
+            self._breakers.look()
+        return ended
 
     def close(self) -> None:
         """End what is live as CANCELLED (SHUTDOWN), write everything, and let go of the journal.
@@ -341,6 +310,7 @@ class ExecutionTracker(ExecutionRemote):
             track_no_more(self)
             self._member.close()
             self._news.close()
+            self._breakers.close()
             self._journal.close()
 
     def __enter__(self) -> Self:
@@ -361,13 +331,10 @@ class ExecutionTracker(ExecutionRemote):
 
     # -- within -------------------------------------------------------------------------------------------------------
 
-    def _metadata(self, metadata: Mapping[str, object]) -> bytes:
-        if not isinstance(metadata, Mapping):
-            raise wrong_type("metadata", metadata, "a mapping with str keys")
-        keys: Iterable[object] = metadata
-        if not all(isinstance(key, str) for key in keys):
-            raise wrong_type("metadata", metadata, "a mapping with str keys")
-        return encode_json("metadata", dict(metadata), self._limits.metadata_bytes)
+    def _raise_untold(self, lost: ExecutionsLostError) -> None:
+        verdict = lost.verdict()
+        if verdict is not None:
+            raise verdict from lost
 
     def _shut_down(self) -> None:
         error = "the tracker was closed while the execution was live"
@@ -383,5 +350,6 @@ class ExecutionTracker(ExecutionRemote):
         self._watch.after_fork()
         self._news.after_fork()
         self._member.after_fork()
+        self._breakers.after_fork()
         self._closing = threading.Lock()
         self._started = False

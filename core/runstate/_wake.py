@@ -9,6 +9,15 @@ can take part in is therefore made of `SimpleQueue`, which is written in C.
 from __future__ import annotations
 
 from queue import Empty, SimpleQueue
+from typing import Protocol
+
+
+class Listener(Protocol):
+    """Something that waits, in a thread or a task, and can be woken from any thread."""
+
+    def set(self) -> None:
+        """Wake it. Neither blocks nor raises."""
+        ...
 
 
 class Wake:

@@ -17,6 +17,7 @@ from __future__ import annotations
 import logging
 import threading
 from typing import Final
+from weakref import WeakSet
 
 from ._clock import Clock
 from ._deadlines import NEVER, Deadlines
@@ -26,7 +27,7 @@ from ._loops import Loops
 from ._states import Cause, ExecutionState
 from ._turns import Turns
 from ._verdicts import CHANCE, Verdicts, pronounce
-from ._wake import Wake
+from ._wake import Listener, Wake
 
 DEADLINE_WATCH: Final = "deadline watch"
 HEARTBEAT_WATCH: Final = "heartbeat watch"
@@ -63,6 +64,7 @@ class LimitWatch:
         self._threaded = threaded
         self._blocked_timeout = blocked_timeout
         self._begin()
+        self._pauses: WeakSet[Listener] = WeakSet()
         deadlines.alarm = self._wake_up
 
     def _begin(self) -> None:
@@ -85,7 +87,21 @@ class LimitWatch:
             now_ns = self._monotonic_ns()
             for live in self._deadlines.due(now_ns):
                 ended += self._judge(live, now_ns)
+        for pause in list(self._pauses):
+            pause.set()
         return ended
+
+    def pause(self, waiter: Listener, until_ns: int) -> float | None:
+        """Seconds for which *waiter* has to wait until *until_ns*; None with a clock that a test moves: each sweep then wakes it.
+
+        Args:
+            waiter: Woken by every sweep from now on, for as long as somebody holds it.
+            until_ns: When it wants to go on, by the monotonic clock.
+        """
+        if not self._threaded:
+            self._pauses.add(waiter)
+            return None
+        return max(0.0, (until_ns - self._monotonic_ns()) / 1e9)
 
     def close(self) -> None:
         """Stop watching."""

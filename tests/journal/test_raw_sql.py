@@ -156,7 +156,7 @@ REFUSED = {
     "a negative limit": f"{NEW_EXECUTION}, timeout) VALUES ('new', 'a', 't', 'u', 1, 5, 5, -1.0)",
     "a second execution of the same id": f"{NEW_EXECUTION}) VALUES ('running', 'a', 't', 'u', 1, 5, 5)",
     "a replaced execution": "INSERT OR REPLACE INTO executions SELECT number, execution_id, 'mine', thread_id, user_id, worker, "
-    "created_at_ns, timeout, heartbeat_timeout, metadata_json, 'pending', 0, updated_at_ns, NULL, NULL FROM executions",
+    "created_at_ns, timeout, heartbeat_timeout, metadata_json, 'pending', 0, updated_at_ns, NULL, NULL, NULL, 1, NULL FROM executions",
     "a replaced entry": f"INSERT OR REPLACE INTO entries (position, {NEW_ENTRY.partition('(')[2]} "
     "VALUES (1, 3, 3, 5, 1, 'running', 'completing', NULL, NULL, NULL, NULL, NULL)",
     "a changed entry": "UPDATE entries SET at_ns = 0 WHERE number = 3",

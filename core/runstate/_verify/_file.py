@@ -34,7 +34,7 @@ _DAMAGE: Final = (sqlite3.Error, UnicodeDecodeError)
 _EXECUTIONS: Final = """
 SELECT x.number, x.execution_id, x.agent, x.thread_id, x.user_id, x.state, x.seq, x.created_at_ns, x.updated_at_ns,
        w.incarnation, x.timeout, x.heartbeat_timeout, x.phase, x.phase_detail, x.metadata_json, x.worker,
-       w.fenced_by, r.asked_by
+       w.fenced_by, r.asked_by, x.retry_of, x.attempt, x.message_id
 FROM executions AS x LEFT JOIN workers AS w ON w.number = x.worker LEFT JOIN requests AS r ON r.number = x.number
 ORDER BY x.number
 """

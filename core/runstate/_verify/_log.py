@@ -21,6 +21,10 @@ Value: TypeAlias = str | int | float | bytes | None
 Row: TypeAlias = Mapping[str, Value]
 
 _NOT_OF_THE_RECORD: Final = frozenset({"number", "worker", "fenced_by", "asked_by"})
+_OF_THE_CREATION: Final = (
+    *("agent", "thread_id", "user_id", "timeout", "heartbeat_timeout", "metadata_json"),
+    *("retry_of", "attempt", "message_id"),
+)
 _ENDS: Final = ("cause", "error", "evidence_json", "result_json")
 """The columns of an entry that only an end may fill."""
 
@@ -130,8 +134,7 @@ class ExecutionLog:
             return decode_warned({**place, "cause": row["cause"], "detail": row["detail"]})
         if row["source"] is None:
             check_text(self.execution)
-            names = ("agent", "thread_id", "user_id", "timeout", "heartbeat_timeout", "metadata_json")
-            created = decode_created({**place, **{name: self.execution[name] for name in names}})
+            created = decode_created({**place, **{name: self.execution[name] for name in _OF_THE_CREATION}})
             decode_column("metadata_json", created.metadata_json)
             return created
         names = ("source", "target", "cause", "error", "evidence_json", "result_json")

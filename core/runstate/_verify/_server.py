@@ -25,7 +25,7 @@ PAGE: Final = 1_000
 _EXECUTIONS: Final = b"""
 SELECT x.number, x.execution_id, x.agent, x.thread_id, x.user_id, x.state, x.seq, x.created_at_ns, x.updated_at_ns,
        w.incarnation, x.timeout, x.heartbeat_timeout, x.phase, x.phase_detail, x.metadata_json, x.worker,
-       w.fenced_by, r.asked_by
+       w.fenced_by, r.asked_by, x.retry_of, x.attempt, x.message_id
 FROM runstate.executions AS x LEFT JOIN runstate.workers AS w ON w.number = x.worker
 LEFT JOIN runstate.requests AS r ON r.number = x.number
 ORDER BY x.number
@@ -77,7 +77,7 @@ WHERE c.relnamespace = 'runstate'::regnamespace
 """
 _NAMED_CONSTRAINTS: Final = {
     *("meta_pkey", "workers_pkey", "workers_incarnation_key"),
-    *("executions_pkey", "executions_execution_id_key", "executions_check"),
+    *("executions_pkey", "executions_execution_id_key", "executions_check", "executions_chain_check"),
     *("entries_pkey", "entries_number_seq_key", "entries_check", "entries_seq_check"),
     *(
         "workers_go_check",
@@ -164,7 +164,9 @@ def _schema(connection: Connection) -> Iterator[Finding]:
 
 
 def _made(kind: str) -> set[str]:
-    return set(re.findall(rf"CREATE {kind} (\w+)", _SCHEMA)) - set(re.findall(rf"DROP {kind} (\w+)", _SCHEMA))
+    return set(re.findall(rf"CREATE (?:UNIQUE )?{kind} (\w+)", _SCHEMA)) - set(
+        re.findall(rf"DROP {kind} (\w+)", _SCHEMA)
+    )
 
 
 def _meta(connection: Connection) -> Iterator[Finding]:

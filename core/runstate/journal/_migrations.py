@@ -18,6 +18,7 @@ from typing import Final, NamedTuple
 from psycopg import Connection
 
 from .._errors import JournalCorruptError, JournalUnavailableError, JournalVersionError
+from ._postgres_chain_schema import PRE as CHAINED
 from ._postgres_fleet_schema import POST, PRE
 from ._postgres_rules import LOCKS, MIGRATING
 from ._postgres_schema import SCHEMA
@@ -33,7 +34,7 @@ class Migration(NamedTuple):
     """Takes away what the former version's code needed."""
 
 
-MIGRATIONS: Final = (Migration(1, pre=SCHEMA, post=""), Migration(2, pre=PRE, post=POST))
+MIGRATIONS: Final = (Migration(1, pre=SCHEMA, post=""), Migration(2, pre=PRE + CHAINED, post=POST))
 """Every version, the oldest first."""
 
 _STATE: Final = (

@@ -29,6 +29,8 @@ ENTRY: Final = """execution_id text, seq bigint, at_ns bigint, incarnation text,
 CREATION: Final = """agent text, thread_id text, user_id text, timeout double precision, heartbeat_timeout double precision,
         metadata_json text"""
 """What it says besides of one that creates an execution."""
+CHAIN: Final = "retry_of text, attempt integer, message_id text"
+"""What version 2 has it say of that as well."""
 ENTRIES: Final = f"json_to_recordset(batch) AS b ({ENTRY})"
 """A batch as rows."""
 
@@ -66,9 +68,9 @@ def is_legal(source: str, target: str) -> str:
     return among(f"{source} || '>' || {target}", (f"{one}>{other}" for one, other in pairs))
 
 
-def is_accepted(target: str, cause: str) -> str:
-    """Render the condition that an end accepts a cause."""
-    pairs = ((state.value, one.value) for state, causes in CAUSES.items() for one in Cause if one in causes)
+def is_accepted(target: str, cause: str, but: frozenset[Cause] = frozenset()) -> str:
+    """Render the condition that an end accepts a cause, and that it is none of those left out."""
+    pairs = ((state.value, one.value) for state, causes in CAUSES.items() for one in Cause if one in causes - but)
     return among(f"{target} || ':' || {cause}", (f"{state}:{one}" for state, one in pairs))
 
 

@@ -30,7 +30,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from .._states import INITIAL, ExecutionState, Phase
+from .._states import INITIAL, Cause, ExecutionState, Phase
 from ._postgres_rules import (
     BELL,
     CHANNEL,
@@ -53,7 +53,20 @@ from ._postgres_rules import (
     refuse,
     threatens,
 )
-from ._rules import ENTRY_CHANGED, PRUNED_SHRANK, READ_ONLY_STATE, WORKER_CHANGED
+from ._rules import ENTRY_CHANGED, NEWER_CAUSES, PRUNED_SHRANK, READ_ONLY_STATE, WORKER_CHANGED
+
+
+def is_entry(but: frozenset[Cause] = frozenset()) -> str:
+    """Render the condition that a row of `entries` is one, and its cause none of those left out."""
+    return f"""CASE WHEN target IS NULL THEN source IS NULL AND seq > 1
+                    AND CASE WHEN phase IS NULL THEN coalesce({threatens("cause")}, false) ELSE cause IS NULL END
+                WHEN seq = 1 THEN source IS NULL AND coalesce(target = '{INITIAL.value}', false)
+                ELSE coalesce({is_legal("source", "target")}, false) END
+       AND (target IS NULL OR (phase IS NULL AND detail IS NULL))
+       AND CASE WHEN {has_ended("target")} THEN evidence_json IS NOT NULL AND coalesce({is_accepted("target", "cause", but)}, false)
+                ELSE (cause IS NULL OR target IS NULL) AND evidence_json IS NULL AND error IS NULL END
+       AND (result_json IS NULL OR coalesce(target = '{ExecutionState.COMPLETED.value}', false))"""
+
 
 TABLES: Final = f"""
 CREATE DOMAIN runstate.name AS text COLLATE "C" CHECK (VALUE <> '');
@@ -108,14 +121,7 @@ CREATE TABLE runstate.entries (
     evidence_json text,
     result_json text,
     UNIQUE (number, seq),
-    CHECK (CASE WHEN target IS NULL THEN source IS NULL AND seq > 1
-                    AND CASE WHEN phase IS NULL THEN coalesce({threatens("cause")}, false) ELSE cause IS NULL END
-                WHEN seq = 1 THEN source IS NULL AND coalesce(target = '{INITIAL.value}', false)
-                ELSE coalesce({is_legal("source", "target")}, false) END
-       AND (target IS NULL OR (phase IS NULL AND detail IS NULL))
-       AND CASE WHEN {has_ended("target")} THEN evidence_json IS NOT NULL AND coalesce({is_accepted("target", "cause")}, false)
-                ELSE (cause IS NULL OR target IS NULL) AND evidence_json IS NULL AND error IS NULL END
-       AND (result_json IS NULL OR coalesce(target = '{ExecutionState.COMPLETED.value}', false)))
+    CHECK ({is_entry(NEWER_CAUSES)})
 );
 """
 
@@ -178,11 +184,11 @@ CREATE TRIGGER workers_go_last AFTER DELETE ON runstate.workers
 REFERENCING OLD TABLE AS gone FOR EACH STATEMENT EXECUTE FUNCTION runstate.check_gone({quoted(WORKER_CHANGED)});
 """
 
-_CREATIONS: Final = f"json_to_recordset(batch) AS b (execution_id text, at_ns bigint, incarnation text, {CREATION})"
-_NAMES: Final = ", ".join(column.split()[0] for column in f"{ENTRY}, {CREATION}".split(","))
-_WORKER: Final = "(SELECT w.number FROM runstate.workers AS w WHERE w.incarnation = b.incarnation)"
-_WRITER: Final = f"CASE WHEN b.incarnation = writer THEN its_number ELSE {_WORKER} END"
-_EXECUTION: Final = "(SELECT x.number FROM runstate.executions AS x WHERE x.execution_id = b.execution_id)"
+CREATIONS: Final = f"json_to_recordset(batch) AS b (execution_id text, at_ns bigint, incarnation text, {CREATION})"
+NAMES: Final = ", ".join(column.split()[0] for column in f"{ENTRY}, {CREATION}".split(","))
+WORKER: Final = "(SELECT w.number FROM runstate.workers AS w WHERE w.incarnation = b.incarnation)"
+WRITER: Final = f"CASE WHEN b.incarnation = writer THEN its_number ELSE {WORKER} END"
+EXECUTION: Final = "(SELECT x.number FROM runstate.executions AS x WHERE x.execution_id = b.execution_id)"
 _SAME: Final = (
     "at_ns",
     "worker",
@@ -195,18 +201,18 @@ _SAME: Final = (
     "evidence_json",
     "result_json",
 )
-"""The columns by which an entry of ours is known again; `_WORKER` stands for what the batch calls its incarnation."""
+"""The columns by which an entry of ours is known again; `WORKER` stands for what the batch calls its incarnation."""
 
 
-def _create(batch: str, worker: str) -> str:
-    """Render the statement that creates executions."""
+def create(batch: str, worker: str, more: str = "", values: str = "") -> str:
+    """Render the statement that creates executions, with values for more columns than version 1 has."""
     return f"""INSERT INTO runstate.executions (execution_id, agent, thread_id, user_id, worker, created_at_ns, updated_at_ns,
-                                         timeout, heartbeat_timeout, metadata_json)
-        SELECT execution_id, agent, thread_id, user_id, {worker}, at_ns, at_ns, timeout, heartbeat_timeout, metadata_json
+                                         timeout, heartbeat_timeout, metadata_json{more})
+        SELECT execution_id, agent, thread_id, user_id, {worker}, at_ns, at_ns, timeout, heartbeat_timeout, metadata_json{values}
         FROM {batch} WHERE agent IS NOT NULL"""
 
 
-def _add(batch: str, number: str, worker: str) -> str:
+def add(batch: str, number: str, worker: str) -> str:
     """Render the statement that adds entries, which takes the pen first."""
     return f"""INSERT INTO runstate.entries (number, seq, at_ns, worker, source, target, phase, detail, cause, error, evidence_json,
                                   result_json)
@@ -222,9 +228,9 @@ $$;
 CREATE FUNCTION runstate.append(batch json, creates boolean) RETURNS void {DEFINER_PLPGSQL} AS $$
 BEGIN
     IF creates THEN
-        {_create(_CREATIONS, _WORKER)};
+        {create(CREATIONS, WORKER)};
     END IF;
-    {_add(ENTRIES, _EXECUTION, _WORKER)};
+    {add(ENTRIES, EXECUTION, WORKER)};
 END $$;
 
 -- The same for many entries: they are read once, and looked up, before the pen is taken.
@@ -236,16 +242,16 @@ DECLARE
     its_number bigint := (SELECT w.number FROM runstate.workers AS w WHERE w.incarnation = writer);
     numbers bigint[];
 BEGIN
-    {_create("unnest(described) AS b", _WRITER)};
-    numbers := ARRAY(SELECT {_EXECUTION} FROM unnest(described) AS b);
-    {_add(f"ROWS FROM (unnest(described), unnest(numbers)) AS b ({_NAMES}, number)", "b.number", _WRITER)};
+    {create("unnest(described) AS b", WRITER)};
+    numbers := ARRAY(SELECT {EXECUTION} FROM unnest(described) AS b);
+    {add(f"ROWS FROM (unnest(described), unnest(numbers)) AS b ({NAMES}, number)", "b.number", WRITER)};
 END $$;
 
 CREATE FUNCTION runstate.is_stored(batch json) RETURNS boolean {DEFINER} AS $$
     SELECT EXISTS (
-        SELECT FROM {ENTRIES} JOIN runstate.entries AS e ON e.number = {_EXECUTION} AND e.seq = b.seq
+        SELECT FROM {ENTRIES} JOIN runstate.entries AS e ON e.number = {EXECUTION} AND e.seq = b.seq
         WHERE ({", ".join(f"e.{name}" for name in _SAME)})
-              IS NOT DISTINCT FROM ({", ".join(_WORKER if name == "worker" else f"b.{name}" for name in _SAME)})
+              IS NOT DISTINCT FROM ({", ".join(WORKER if name == "worker" else f"b.{name}" for name in _SAME)})
     )
 $$;
 

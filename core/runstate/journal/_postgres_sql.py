@@ -88,6 +88,8 @@ _CONDITIONS: Final = {
     "agent": " AND x.agent = %(agent)s",
     "thread_id": f" AND left(x.thread_id, {INDEXED}) = left(%(thread_id)s, {INDEXED}) AND x.thread_id = %(thread_id)s",
     "user_id": f" AND left(x.user_id, {INDEXED}) = left(%(user_id)s, {INDEXED}) AND x.user_id = %(user_id)s",
+    "retry_of": " AND x.retry_of = %(retry_of)s",
+    "message_id": " AND x.message_id = %(message_id)s",
     "state": " AND x.state = %(state)s",
 }
 

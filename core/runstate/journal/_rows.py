@@ -16,7 +16,8 @@ Row: TypeAlias = tuple[Value, ...]
 def event_of(row: Row) -> Event:
     """Decode a row of `read_events`; raises `RecordDecodeError` when it is not valid."""
     (position, execution_id, seq, at_ns, incarnation, source, target, phase, detail, cause, error, evidence_json,
-     result_json, agent, thread_id, user_id, timeout, heartbeat_timeout, metadata_json) = row  # fmt: skip
+     result_json, agent, thread_id, user_id, timeout, heartbeat_timeout, metadata_json,
+     retry_of, attempt, message_id) = row  # fmt: skip
     place: dict[str, object] = {"execution_id": execution_id, "seq": seq, "at_ns": at_ns, "incarnation": incarnation}
     entry: Entry
     if phase is not None:
@@ -33,6 +34,9 @@ def event_of(row: Row) -> Event:
                 "timeout": timeout,
                 "heartbeat_timeout": heartbeat_timeout,
                 "metadata_json": metadata_json,
+                "retry_of": retry_of,
+                "attempt": attempt,
+                "message_id": message_id,
             }
         )
     else:
@@ -61,7 +65,7 @@ def _name(column: str, value: Value) -> str:
 _RECORD_COLUMNS: Final = (
     "execution_id", "agent", "thread_id", "user_id", "state", "seq", "created_at_ns", "updated_at_ns", "incarnation",
     "timeout", "heartbeat_timeout", "phase", "phase_detail", "cause", "error", "metadata_json", "result_json",
-    "evidence_json",
+    "evidence_json", "retry_of", "attempt", "message_id",
 )  # fmt: skip
 
 

@@ -11,23 +11,29 @@ from enum import Enum
 from typing import Final
 
 from .._records import Selection
-from .._states import CAUSES, LIVE, TERMINAL, TRANSITIONS, ExecutionState, in_table_order
+from .._states import CAUSES, LIVE, TERMINAL, TRANSITIONS, Cause, ExecutionState, in_table_order
 
 REFUSED: Final = "runstate: this entry does not continue its execution's log"
 READ_ONLY_STATE: Final = "runstate: state and seq follow the entries; insert an entry instead"
 PRUNED_SHRANK: Final = "runstate: the bookkeeping stays complete, and the newest pruned position only grows"
 WORKER_CHANGED: Final = "runstate: workers never change, and go only after all that they have written"
 NOTE_CHANGED: Final = "runstate: requests and rejected ends are kept once, never change, and go with their execution"
+CHAIN_BROKEN: Final = (
+    "runstate: a thread has each message once, and each attempt follows the first one of its chain, thread and message"
+)
 ENTRY_CHANGED: Final = "runstate: entries never change, and go only after their execution has ended"
+
+NEWER_CAUSES: Final = frozenset({Cause.BREAKER_OPEN, Cause.FALLBACK})
+"""Causes that version 1 of the schemas does not know."""
 
 EVENT_COLUMNS: Final = """e.position, x.execution_id, e.seq, e.at_ns, w.incarnation, e.source, e.target, e.phase, e.detail, e.cause,
        e.error, e.evidence_json, e.result_json, x.agent, x.thread_id, x.user_id, x.timeout, x.heartbeat_timeout,
-       x.metadata_json"""
+       x.metadata_json, x.retry_of, x.attempt, x.message_id"""
 """What `_rows.event_of` decodes, of an entry e, its execution x and its worker w."""
 
 RECORD_COLUMNS: Final = """x.execution_id, x.agent, x.thread_id, x.user_id, x.state, x.seq, x.created_at_ns, x.updated_at_ns, w.incarnation,
        x.timeout, x.heartbeat_timeout, x.phase, x.phase_detail, CASE WHEN e.target IS NOT NULL THEN e.cause END, e.error,
-       x.metadata_json, e.result_json, e.evidence_json"""
+       x.metadata_json, e.result_json, e.evidence_json, x.retry_of, x.attempt, x.message_id"""
 """What `_rows.record_of` decodes, of an execution x, its worker w and its newest entry e; the cause of a warning is no end's."""
 
 
@@ -64,10 +70,10 @@ def legal_pairs(source: str, target: str) -> str:
     )
 
 
-def accepted_causes() -> str:
-    """Render the condition that `cause` is one that `target` accepts."""
+def accepted_causes(but: frozenset[Cause] = frozenset()) -> str:
+    """Render the condition that `cause` is one that `target` accepts, and none of those left out."""
     return " OR ".join(
-        f"(target = '{state.value}' AND {one_of('cause', sorted(causes, key=lambda cause: cause.value))})"
+        f"(target = '{state.value}' AND {one_of('cause', sorted(causes - but, key=lambda cause: cause.value))})"
         for state, causes in CAUSES.items()
     )
 
@@ -141,5 +147,7 @@ def parameters(selection: Selection) -> dict[str, str | int | None]:
         "agent": selection.agent,
         "thread_id": selection.thread_id,
         "user_id": selection.user_id,
+        "retry_of": selection.retry_of,
+        "message_id": selection.message_id,
         "state": None if selection.state is None else selection.state.value,
     }

@@ -26,13 +26,13 @@ from ._rules import (
     RECORD_COLUMNS,
     REFUSED,
     WORKER_CHANGED,
-    accepted_causes,
     has_ended,
     is_live,
     legal_pairs,
     one_of,
 )
-from ._sql_entries import COLUMNS, FOLLOWED, KEPT
+from ._sql_entries import FOLLOWED, KEPT
+from ._sql_entries import VERSION_1 as ENTRIES_1
 from ._sql_fleet import UPGRADE
 
 APPLICATION_ID: Final = 0x52554E53
@@ -70,13 +70,7 @@ CREATE INDEX executions_by_user ON executions (user_id);
 CREATE INDEX executions_live ON executions (state) WHERE {is_live("state")};
 CREATE INDEX executions_ended ON executions (updated_at_ns) WHERE {has_ended("state")};
 
-CREATE TABLE entries ({COLUMNS}
-    CHECK ((target IS NULL) <> (phase IS NULL)),
-    CHECK (CASE WHEN {has_ended("target")} THEN evidence_json IS NOT NULL AND cause IS NOT NULL AND ({accepted_causes()})
-           ELSE cause IS NULL AND evidence_json IS NULL AND error IS NULL END),
-    CHECK (result_json IS NULL OR target = '{ExecutionState.COMPLETED.value}'),
-    CHECK (detail IS NULL OR phase IS NOT NULL)
-) STRICT;
+CREATE TABLE entries ({ENTRIES_1}) STRICT;
 
 CREATE TRIGGER entries_continue_the_log BEFORE INSERT ON entries
 WHEN EXISTS (SELECT 1 FROM entries WHERE position = NEW.position) OR NOT EXISTS (
@@ -145,8 +139,8 @@ WORKER_NUMBER: Final = "SELECT number FROM workers WHERE incarnation = ?"
 
 ADD_EXECUTION: Final = """
 INSERT INTO executions (execution_id, agent, thread_id, user_id, worker, created_at_ns, updated_at_ns, timeout,
-                        heartbeat_timeout, metadata_json)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+                        heartbeat_timeout, metadata_json, retry_of, attempt, message_id)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 """
 
 ADD_ENTRY: Final = """
@@ -201,6 +195,8 @@ _CONDITIONS: Final = {
     "agent": " AND x.agent = :agent",
     "thread_id": " AND x.thread_id = :thread_id",
     "user_id": " AND x.user_id = :user_id",
+    "retry_of": " AND x.retry_of = :retry_of",
+    "message_id": " AND x.message_id = :message_id",
     "state": " AND x.state = :state",
 }
 

@@ -1,7 +1,7 @@
 """The SQLite table `entries` in both versions of the schema: what they share, and how the one becomes the other.
 
-Version 2 knows warnings: rows with neither a target nor a phase, whose cause is one of DEAD's. Version 1 has a CHECK that forbids
-them, and SQLite changes no CHECK of a table that is there: the table is made anew, and its rows are copied. Writing the new text
+Version 2 knows warnings: rows with neither a target nor a phase, whose cause is one of DEAD's; and more causes of ends. Version 1 has
+CHECKs that forbid them, and SQLite changes no CHECK of a table that is there: the table is made anew, and its rows are copied. Writing the new text
 into `sqlite_schema` would spare the copying, but some builds of SQLite forbid that.
 """
 
@@ -10,9 +10,9 @@ from __future__ import annotations
 from typing import Final
 
 from .._states import Cause, ExecutionState, Phase
-from ._rules import ENTRY_CHANGED, accepted_causes, has_ended, is_live, one_of, threatens
+from ._rules import ENTRY_CHANGED, NEWER_CAUSES, accepted_causes, has_ended, is_live, one_of, threatens
 
-COLUMNS: Final = f"""
+_COLUMNS: Final = f"""
     position INTEGER PRIMARY KEY AUTOINCREMENT,
     number INTEGER NOT NULL REFERENCES executions,
     seq INTEGER NOT NULL CHECK (seq > 0),
@@ -22,11 +22,19 @@ COLUMNS: Final = f"""
     target TEXT CHECK ({one_of("target", ExecutionState)}),
     phase TEXT CHECK ({one_of("phase", Phase)}),
     detail TEXT,
-    cause TEXT CHECK ({one_of("cause", Cause)}),
+    cause TEXT CHECK ({{causes}}),
     error TEXT,
     evidence_json TEXT,
     result_json TEXT,
     UNIQUE (number, seq),"""
+VERSION_1: Final = f"""{_COLUMNS.format(causes=one_of("cause", (cause for cause in Cause if cause not in NEWER_CAUSES)))}
+    CHECK ((target IS NULL) <> (phase IS NULL)),
+    CHECK (CASE WHEN {has_ended("target")} THEN evidence_json IS NOT NULL AND cause IS NOT NULL AND ({accepted_causes(NEWER_CAUSES)})
+           ELSE cause IS NULL AND evidence_json IS NULL AND error IS NULL END),
+    CHECK (result_json IS NULL OR target = '{ExecutionState.COMPLETED.value}'),
+    CHECK (detail IS NULL OR phase IS NOT NULL)
+"""
+"""What stands between the brackets of version 1's table."""
 
 FOLLOWED: Final = """
 CREATE TRIGGER executions_follow_the_log AFTER INSERT ON entries
@@ -52,7 +60,7 @@ MADE_ANEW: Final = f"""
 PRAGMA legacy_alter_table = ON;
 ALTER TABLE entries RENAME TO entries_1;
 PRAGMA legacy_alter_table = OFF;
-CREATE TABLE entries ({COLUMNS}
+CREATE TABLE entries ({_COLUMNS.format(causes=one_of("cause", Cause))}
     CHECK (target IS NULL OR (phase IS NULL AND detail IS NULL)),
     CHECK (CASE WHEN {has_ended("target")} THEN evidence_json IS NOT NULL AND cause IS NOT NULL AND ({accepted_causes()})
            ELSE evidence_json IS NULL AND error IS NULL

@@ -34,6 +34,7 @@ from ._rules import (
     suspects,
     threatens,
 )
+from ._sql_chain import CHAINED
 from ._sql_entries import MADE_ANEW
 
 _JOINED: Final = ("host", "pid", "started_at_ns", "boot_id", "lease")
@@ -175,7 +176,7 @@ BEGIN
     DELETE FROM requests WHERE number = OLD.number;
     DELETE FROM rejected WHERE number = OLD.number;
 END;
-
+{CHAINED}
 PRAGMA user_version = 2;
 """
 """From version 1 to version 2."""

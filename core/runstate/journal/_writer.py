@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Final, cast
 
 from .._buffer import Barrier, Buffer
@@ -45,8 +45,8 @@ class JournalWriter:
         buffer: Where from.
         begin: Called before each append, in whichever thread writes; raises `JournalError` if nothing can be written now.
         on_written: Called after each append, in whichever thread wrote.
-        on_conflict: Called with the journal's refusal of some executions' entries, and under which incarnation each was written;
-            returns what to tell who waits for them.
+        on_conflict: Called with the journal's refusal of some executions' entries, and with the batch that they were in; returns what
+            to tell who waits for them.
     """
 
     def __init__(
@@ -55,7 +55,7 @@ class JournalWriter:
         buffer: Buffer,
         begin: Callable[[], None],
         on_written: Callable[[], None],
-        on_conflict: Callable[[JournalConflictError, Mapping[str, str]], JournalConflictError],
+        on_conflict: Callable[[JournalConflictError, Sequence[Entry]], JournalConflictError],
     ) -> None:
         self._journal = journal
         self._buffer = buffer
@@ -241,7 +241,7 @@ class JournalWriter:
                     self._journal.append(batch)
             except JournalConflictError as error:
                 self.rejected += len(error.execution_ids)
-                conflict = self._on_conflict(error, {entry.execution_id: entry.incarnation for entry in batch})
+                conflict = self._on_conflict(error, batch)
             except Exception as error:  # noqa: BLE001 - kept, refused with, and raised to everyone who waits
                 failure = error if isinstance(error, JournalError) else JournalError(f"the journal failed: {error!r}")
                 failure.__cause__ = failure.__cause__ or (error if failure is not error else None)

@@ -56,6 +56,8 @@ class MemoryJournal:
         self._limits = limits if limits is not None else Limits()
         self._lock = threading.Lock()
         self._logs: dict[str, _Log] = {}
+        self._chained: dict[tuple[str, ...], str] = {}
+        """Which execution has each place of a chain, by the chain's first one and by its thread's message."""
         self._entries: list[Entry | None] = []
         """What is at position `_removed` + 1 and on; None where it was pruned."""
         self._removed = 0
@@ -119,6 +121,11 @@ class MemoryJournal:
                     if type(entry) is not Created or execution_id in logs or entry.seq != 1:
                         refused.append(execution_id)
                         continue
+                    if entry.message_id is not None or entry.retry_of is not None or entry.attempt != 1:
+                        if self._breaks_chain(entry):
+                            refused.append(execution_id)
+                            continue
+                        self._chained |= dict.fromkeys(_places(entry), execution_id)
                     logs[execution_id] = log = _Log(entry, self._removed + len(entries) + 1)
                 log.last = entry
                 store(entry)  # the first call after the stores: an interrupt finds an entry taken whole or not at all
@@ -171,6 +178,20 @@ class MemoryJournal:
             if entry.seq == last_seq:
                 return
 
+    def _breaks_chain(self, created: Created) -> bool:
+        if created.attempt < 1 or (created.attempt == 1) != (created.retry_of is None):
+            return True
+        if created.retry_of is None:
+            return any(place in self._chained for place in _places(created))
+        first = self._logs.get(created.retry_of)
+        return (
+            first is None
+            or first.created.attempt != 1
+            or first.created.thread_id != created.thread_id
+            or first.created.message_id != created.message_id
+            or any(place in self._chained for place in _places(created))
+        )
+
     def _record(self, log: _Log) -> ExecutionRecord:
         created, phase = log.created, log.phase
         end = log.last if isinstance(log.last, Transition) and not _TRANSITIONS[log.state] else None
@@ -193,6 +214,9 @@ class MemoryJournal:
             end.error if end is not None else None,
             created.metadata_json,
             end.result_json if end is not None else None,
+            created.retry_of,
+            created.attempt,
+            created.message_id,
         )
 
     def _prune(self, now_ns: int) -> None:
@@ -204,6 +228,8 @@ class MemoryJournal:
     def _remove(self, log: _Log) -> None:
         entries, execution_id = self._entries, log.created.execution_id
         del self._logs[execution_id]
+        for place in _places(log.created):
+            self._chained.pop(place, None)
         index, left = log.first - self._removed - 1, log.seq
         while left:
             entry = entries[index]
@@ -227,7 +253,17 @@ def _matches(log: _Log, selection: Selection, state: ExecutionState | None) -> b
         and (selection.agent is None or created.agent == selection.agent)
         and (selection.thread_id is None or created.thread_id == selection.thread_id)
         and (selection.user_id is None or created.user_id == selection.user_id)
+        and (selection.retry_of is None or created.retry_of == selection.retry_of)
+        and (selection.message_id is None or created.message_id == selection.message_id)
     )
+
+
+def _places(created: Created) -> Iterator[tuple[str, ...]]:
+    """The places in chains that an execution takes."""
+    if created.message_id is not None:
+        yield created.thread_id, created.message_id, str(created.attempt)
+    if created.retry_of is not None:
+        yield created.retry_of, str(created.attempt)
 
 
 def _after_fork() -> None:

@@ -282,6 +282,10 @@ def _described(entry: Entry) -> dict[str, object]:
         return {**row, "phase": entry.phase._value_, "detail": entry.detail}
     if isinstance(entry, Warned):
         return {**row, "cause": entry.cause._value_, "detail": entry.detail}
+    if entry.retry_of is not None or entry.attempt != 1:
+        row |= {"retry_of": entry.retry_of, "attempt": entry.attempt}
+    if entry.message_id is not None:
+        row["message_id"] = entry.message_id
     return {
         **row,
         "target": INITIAL.value,

@@ -135,6 +135,9 @@ class SqliteJournal(SqliteFleet):
             entry.timeout,
             entry.heartbeat_timeout,
             None if entry.metadata_json is None else entry.metadata_json.decode(),
+            entry.retry_of,
+            entry.attempt,
+            entry.message_id,
         )
 
     def _worker(self, connection: sqlite3.Connection, incarnation: str) -> int:
