@@ -40,6 +40,8 @@ from .surface import ALONGSIDE, GOOD, is_required, parameters, public_callables
 
 JOURNAL = "journal.db"
 """The file in the current directory that is a journal."""
+LEARNT_LATE = ("ExecutionTracker.execution", "message_id")
+"""What is refused by the journal, when the execution has been begun."""
 PARTS = (Journal, Clock | None, Limits | None)
 """Objects that a tracker is put together from. Nothing of them is stored, so without beartype a wrong one may raise anything."""
 
@@ -153,6 +155,7 @@ class Trial:
         if "." in owner:
             function = getattr(self.receiver(owner.partition(".")[0]), owner.partition(".")[2])
         arguments = {**self.arguments(target), **tried}
+        compares = compares and (owner, target.parameter.name) != LEARNT_LATE
         before = self._look() if compares else None
         try:
             _use(function(**arguments), owner)

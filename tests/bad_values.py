@@ -17,8 +17,10 @@ from typing import Any, NamedTuple
 
 from runstate import (
     CAUSES,
+    Breaker,
     Cause,
     Clock,
+    DuplicateMessageError,
     Evidence,
     ExecutionState,
     InvalidValueError,
@@ -27,6 +29,7 @@ from runstate import (
     NotJsonError,
     Phase,
     ResultTooLargeError,
+    Retry,
     RunstateError,
     StateTypeError,
     UnknownExecutionError,
@@ -166,13 +169,17 @@ FREE_TEXT = {("Execution.phase", "detail")}
 """Texts that may be empty."""
 ANY_TEXT = {("Execution.time_out", "error"), ("Execution.cancel", "reason"), ("ExecutionTracker.cancel", "reason")}
 """Texts of which nothing is refused, since an end must be recordable: they are escaped and cut instead."""
-FUTURE_IDS = {("ExecutionTracker.subscribe", "execution_id")}
+ONCE = {("ExecutionTracker.create", "message_id"), ("ExecutionTracker.execution", "message_id")}
+"""Texts that are taken once: the text of the enumeration is that of a state, which was tried before it."""
+FUTURE_IDS = {("ExecutionTracker.subscribe", "execution_id"), ("ExecutionTracker.find", "retry_of")}
 """Ids of executions that need not be there yet."""
 REPORTED = {("verify", "path")}
 """Paths that may lead nowhere: what is wrong with the file is the answer, not an error."""
 FOUND = {("diagnose", "url")}
 """Paths that must lead to a journal; none that is tried does."""
 RANGES = {
+    ("Breaker", "failures"): (1, 1_000),
+    ("Retry", "attempts"): (1, 1_000),
     ("ExecutionTracker.find", "limit"): (1, 1_000_000),
     ("ExecutionTracker.subscribe", "after"): (0, 2**63 - 1),
     ("ExecutionTracker.workers", "departed"): (0, 1_000_000),
@@ -206,10 +213,12 @@ def _text(parameter: Parameter, value: object) -> Verdict:
     place = (parameter.owner, parameter.name)
     if not isinstance(value, str):
         return StateTypeError
-    if parameter.name == "execution_id" and place not in FUTURE_IDS:
+    if parameter.name in {"execution_id", "retry_of"} and place not in FUTURE_IDS:
         return (InvalidValueError, UnknownExecutionError)
     if place in ANY_TEXT:
         return ACCEPTED
+    if place in ONCE and isinstance(value, StrEnum):
+        return DuplicateMessageError
     if len(value) > 1_024:
         return ResultTooLargeError
     if "\0" in value or not _is_unicode(value) or (not value and place not in FREE_TEXT):
@@ -291,6 +300,10 @@ def _url(parameter: Parameter, value: object) -> Verdict:
     return ACCEPTED
 
 
+def _function(parameter: Parameter, value: object) -> Verdict:
+    return ACCEPTED if callable(value) else StateTypeError
+
+
 def _only(*types: type) -> Callable[[Parameter, object], Verdict]:
     return lambda parameter, value: ACCEPTED if isinstance(value, types) else StateTypeError
 
@@ -316,5 +329,10 @@ RULES: dict[Any, Callable[[Parameter, object], Verdict]] = {
     Limits | None: _optional(_only()),
     Clock | None: _optional(_only()),
     Journal: _only(),
+    Retry | None: _optional(_only()),
+    Breaker | None: _optional(_only()),
+    tuple[type[Exception], ...]: _only(),
+    Callable[..., Any] | None: _optional(_function),
+    Callable[[], Mapping[str, object]]: _function,
 }
 """What each annotation that a public callable uses says about a value."""

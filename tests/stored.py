@@ -11,7 +11,7 @@ from typing import Any
 from runstate import Cause, Entry, Evidence, ExecutionRecord, ExecutionState, Phase, PhaseChange, Warned
 
 TEXTS = {"execution_id", "agent", "thread_id", "user_id", "incarnation", "observer"}
-COUNTS = {"seq", "at_ns", "created_at_ns", "updated_at_ns", "beats"}
+COUNTS = {"attempt", "seq", "at_ns", "created_at_ns", "updated_at_ns", "beats"}
 STATES = {"state", "source", "target"}
 MAYBE: dict[str, type] = {
     "timeout": float,
@@ -27,6 +27,8 @@ MAYBE: dict[str, type] = {
     "detail": str,
     "stack": str,
     "reason": str,
+    "retry_of": str,
+    "message_id": str,
     "metadata_json": bytes,
     "result_json": bytes,
 }

@@ -7,7 +7,7 @@ made from its annotations (see `arguments`) is an error, as is a public class th
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from enum import Enum
 from typing import Any, get_type_hints
 
@@ -16,7 +16,7 @@ from runstate import ExecutionState, ExecutionTracker, Limits, Phase
 
 from .bad_values import Parameter
 
-CONSTRUCTED: tuple[type, ...] = (ExecutionTracker, Limits)
+CONSTRUCTED: tuple[type, ...] = (runstate.Breaker, ExecutionTracker, Limits, runstate.Retry)
 """Classes that users construct: their constructors' parameters are checked."""
 HANDED_OUT: tuple[type, ...] = (
     runstate.AsyncAgent,
@@ -101,6 +101,7 @@ GOOD: dict[Any, object] = {
     ExecutionState: ExecutionState.FAILED,
     Phase: Phase.THINKING,
     str | BaseException: "broken",
+    Callable[[], Mapping[str, object]]: dict,
 }
 """A good value for each annotation that a required parameter may have; ids, journals and urls come from the trial."""
 

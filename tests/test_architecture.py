@@ -40,7 +40,7 @@ LAYERS = """
     _attempts
     _chain
     _agents _member
-    _remote
+    _remote _decorators
     _creating
     _tracker
     _open

@@ -9,6 +9,7 @@ import pytest
 import runstate
 from runstate import (
     Cause,
+    DuplicateMessageError,
     ExecutionState,
     ExecutionTimeoutError,
     ExecutionTracker,
@@ -51,6 +52,7 @@ TREE: dict[type[RunstateError], tuple[type[Exception], ...]] = {
     FencedError: (RunstateError,),
     ExecutionTimeoutError: (FencedError, TimeoutError),
     NotOwnerError: (RunstateError,),
+    DuplicateMessageError: (RunstateError,),
     UnknownExecutionError: (RunstateError, LookupError),
     NoOutcomeError: (RunstateError,),
     NotBoundError: (RunstateError, TypeError),
@@ -106,6 +108,10 @@ SAMPLES: dict[RunstateError, tuple[dict[str, object], tuple[str, ...]]] = {
             "ended_at_ns": 17,
         },
         ("x-1", "DEAD", "NO_HEARTBEAT", "heartbeat watch", "changed nothing", "Stop the work"),
+    ),
+    DuplicateMessageError("t-1", "m-1", "x-1"): (
+        {"thread_id": "t-1", "message_id": "m-1", "execution_id": "x-1"},
+        ("'m-1'", "'t-1'", "x-1", "tracker.attempts('x-1')"),
     ),
     NotOwnerError("x-1", "host:1:ab"): ({"execution_id": "x-1", "owner": "host:1:ab"}, ("x-1", "host:1:ab", "owner")),
     UnknownExecutionError("x-1"): ({"execution_id": "x-1"}, ("'x-1'", "check the id")),

@@ -24,6 +24,7 @@ from .surface import public_callables, public_classes
 
 NAMES = [
     "AsyncAgent",
+    "Breaker",
     "CAUSES",
     "CancelRequest",
     "Cancelled",
@@ -33,6 +34,7 @@ NAMES = [
     "Created",
     "Diagnosis",
     "Died",
+    "DuplicateMessageError",
     "Entry",
     "Event",
     "Evidence",
@@ -68,6 +70,7 @@ NAMES = [
     "RecordDecodeError",
     "RejectedMove",
     "ResultTooLargeError",
+    "Retry",
     "RunstateError",
     "Severity",
     "StateTypeError",

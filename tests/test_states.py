@@ -160,7 +160,9 @@ def test_causes_belong_to_ends_and_every_cause_to_one() -> None:
     assert set(CAUSES) == TERMINAL
     assert all(CAUSES[state] for state in CAUSES)
     assert {cause for causes in CAUSES.values() for cause in causes} == set(Cause)
-    assert CAUSES[ExecutionState.COMPLETED] == {Cause.RETURNED}, "nobody but the agent's return completes an execution"
+    assert CAUSES[ExecutionState.COMPLETED] == {Cause.RETURNED, Cause.FALLBACK}, (
+        "only a function's return completes one"
+    )
 
 
 def test_the_cause_of_a_report_is_one_that_its_state_accepts() -> None:

@@ -53,7 +53,6 @@ from ._attempts import Attempt, Means, Plan
 from ._chain import Chain
 from ._checks import checked
 from ._errors import JournalError, NotBoundError, StateTypeError, describe
-from ._json import Json
 from ._outcomes import Completed, Outcome, unhappy_outcome
 from ._scope import ExecutionScope
 from ._states import Cause, ExecutionState
@@ -352,41 +351,8 @@ def tracked_agent(
             f"classmethod does not bind what it wraps"
         )
     is_async, fallback = _is_async(target), means.plan.fallback
+    if fallback is not None and not callable(fallback):
+        raise StateTypeError(f"fallback must be a function, not {describe(fallback)}")
     if fallback is not None and not is_async and _is_async(fallback):
         raise StateTypeError(f"agent {name!r} is a `def`, so its fallback must be one, not an `async def`")
     return (AsyncAgent if is_async else SyncAgent)(target, name, open_scope, means)
-
-
-class AgentDecorator:
-    """Turns a function into a tracked agent. Made by `tracker.agent`."""
-
-    def __init__(self, name: str, open_scope: Callable[..., ExecutionScope], means: Means) -> None:
-        self._name = name
-        self._open_scope = open_scope
-        self._means = means
-
-    @overload
-    def __call__(self, function: Callable[P, Coroutine[Any, Any, None]]) -> AsyncAgent[P, Json]: ...  # type: ignore[overload-overlap]  # pyright: ignore[reportOverlappingOverload]  # a coroutine function is also a function
-    @overload
-    def __call__(self, function: Callable[P, Coroutine[Any, Any, R]]) -> AsyncAgent[P, R]: ...  # type: ignore[overload-overlap]  # a coroutine function is also a function
-    @overload
-    def __call__(self, function: Callable[P, None]) -> SyncAgent[P, Json]: ...
-    @overload
-    def __call__(self, function: Callable[P, R]) -> SyncAgent[P, R]: ...
-    def __call__(self, function: Callable[..., Any]) -> SyncAgent[..., Any] | AsyncAgent[..., Any]:
-        """Wrap *function*; raises `StateTypeError` for what is no plain function."""
-        return tracked_agent(function, self._name, self._open_scope, self._means)
-
-
-class FallbackDecorator(AgentDecorator, Generic[P, R]):
-    """Turns a function into a tracked agent with a fallback, whose parameters and result it has. Made by `tracker.agent`."""
-
-    if TYPE_CHECKING:
-
-        @overload  # type: ignore[override]  # it takes less, as the fallback must fit
-        def __call__(self, function: Callable[P, Coroutine[Any, Any, R]]) -> AsyncAgent[P, R]: ...  # type: ignore[overload-overlap]  # a coroutine function is also a function
-        @overload
-        def __call__(self, function: Callable[P, R]) -> SyncAgent[P, R]: ...
-        def __call__(self, function: Callable[..., Any]) -> SyncAgent[..., Any] | AsyncAgent[..., Any]:
-            """Wrap *function*; raises `StateTypeError` for what is no plain function."""
-            ...

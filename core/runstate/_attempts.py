@@ -84,11 +84,11 @@ class Attempt(ExecutionScope):
     def __init__(self, means: Means, live: Live, follow: Follow, begins_ns: int, before: Attempt | None = None) -> None:
         pending: Pending = Execution(means.decider, live, _PENDING)
         super().__init__(lambda: pending, means.decider, means.writer)
-        self.begun = live
+        self.begun: Live = live
         """The execution, also before its block is entered."""
-        self.begins_ns = begins_ns
+        self.begins_ns: int = begins_ns
         """When its pause is over."""
-        self.before = before
+        self.before: Attempt | None = before
         """The attempt that this one, a fallback, stands in for; None of every other."""
         self.raised: Exception | None = None
         """What has left its function."""
@@ -283,6 +283,7 @@ def newest_of(reader: ExecutionReader, first: str) -> ExecutionRecord:
         UnknownExecutionError: There is none.
         JournalError: It cannot be read.
     """
+    record = reader._get(first)  # before the others: if it has ended, what follows it can be seen from now on
     reader._settle()
     found = reader._journal.executions(Selection(retry_of=first), 1)
-    return found[0] if found else reader._get(first)
+    return found[0] if found else record

@@ -20,7 +20,8 @@ that is live and younger than `cooldown`. So in all processes together one probe
 `cooldown`. A process that has not yet heard of an opening (milliseconds) lets calls through meanwhile; they count as probes.
 
 **What it costs.** A call of an agent whose breaker is closed asks one attribute. The journal is read behind its back: by one thread for
-all breakers of a tracker, woken when something was written, at most every `EVERY` seconds; and by calls that have failed, or are to probe.
+all breakers of a tracker, woken when something was written, at most every `EVERY` seconds; and by an agent's first call
+in a process, by calls that have failed, and by those that are to probe.
 
 Time is each process's own. When an end was written is taken from the writer's clock, but never to be before this process last looked
 at the journal, nor later than now: so a wrong clock elsewhere cannot keep a breaker open.
@@ -75,7 +76,7 @@ class Circuit:
     """Adds up what is seen of one agent. Times are nanoseconds of this process's monotonic clock."""
 
     def __init__(self, breaker: Breaker) -> None:
-        self.breaker = breaker
+        self.breaker: Breaker = breaker
         self.opened_ns: int | None = None
         """When it opened, or a probe failed; None while it is closed."""
         self._window_ns = int(breaker.window * 1e9)
@@ -142,8 +143,8 @@ class Gate:
     """One agent's breaker in one process: what the journal says about it, read up to some position."""
 
     def __init__(self, agent: str, breaker: Breaker, journal: Journal, clock: Clock) -> None:
-        self.agent = agent
-        self.circuit = Circuit(breaker)
+        self.agent: str = agent
+        self.circuit: Circuit = Circuit(breaker)
         self._journal = journal
         self._clock = clock
         self._selection = Selection(agent=agent)
@@ -151,6 +152,11 @@ class Gate:
         self._position: int | None = None
         self._looked_ns = -(1 << 62)
         """When the journal was last seen to its end."""
+
+    @property
+    def is_new(self) -> bool:
+        """Whether the journal was never looked at."""
+        return self._position is None
 
     def admit(self, attempt: int) -> Admission:
         """Say whether an attempt may be made, as far as is known."""

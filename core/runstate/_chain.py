@@ -37,6 +37,7 @@ from ._errors import (
 )
 from ._live import Live
 from ._outcomes import Outcome, outcome_of, unhappy_outcome
+from ._policies import pause_after
 from ._records import ExecutionRecord
 from ._states import Cause, ExecutionState
 
@@ -67,7 +68,7 @@ class Chain:
         metadata: Mapping[str, object] | None,
         message_id: str | None,
     ) -> None:
-        self.means = means
+        self.means: Means = means
         self._begin = partial(
             means.begin, thread_id=thread_id, user_id=user_id, metadata=metadata, message_id=message_id
         )
@@ -127,7 +128,7 @@ class Chain:
             is_worth_it = issubclass(ExecutionTimeoutError, retry.on)
         else:
             is_worth_it = cause is Cause.RAISED and isinstance(raised, retry.on)
-        pause = retry.pause(attempt.begun.created.attempt)
+        pause = pause_after(retry, attempt.begun.created.attempt)
         if not is_worth_it or (self._until_ns is not None and now_ns + pause * 1e9 >= self._until_ns):
             return None
         return pause
@@ -199,6 +200,8 @@ class Chain:
         if attempt.begins_ns > self.means.decider.monotonic_ns():
             yield Pause(self.means, attempt)
         if attempt.before is None and gate is not None:
+            if gate.is_new:
+                yield Look(gate)
             admission = gate.admit(live.created.attempt)
             if admission is Admission.PROBE:
                 yield Durable(attempt)

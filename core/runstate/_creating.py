@@ -62,7 +62,7 @@ class ExecutionCreator(ExecutionRemote):
             heartbeat_timeout: Seconds without a sign of life, once started, until it is DEAD; None is no limit.
             metadata: Facts to keep with it; JSON, at most `Limits.metadata_bytes` bytes encoded.
             message_id: The client's own key of the message, at most 512 bytes. A thread has each once. It is looked for in the journal,
-                which blocks briefly; if another process begins one at the same moment, `flush()` tells which of the two stands.
+                which blocks briefly; of two processes that begin one at the same moment, one is told by the handle's next call, or `flush()`.
             retry_of: An execution of this thread that has ended, whose chain this one continues, with its message. Blocks as briefly.
 
         Raises:
@@ -158,6 +158,7 @@ class ExecutionCreator(ExecutionRemote):
 
         return ExecutionScope(create, self._decider, self._writer)
 
+    @checked
     def annotate(self, function: Callable[[], Mapping[str, object]]) -> Callable[[], None]:
         """Have *function* say what else to keep with each execution that is created from now on, such as the caller's trace.
 

@@ -43,7 +43,7 @@ from .journal import Fleet, Journal
 from .journal._log import log_of
 
 _LOOK_UP_AT_MOST: Final = 1_000
-"""Ends that are looked up when executions are lost; of more the fence alone tells."""
+"""Ends that are looked up when executions are lost; of more the fence alone tells. Also how many duplicates are remembered."""
 
 
 class Member:
@@ -78,6 +78,8 @@ class Member:
         self._news = news
         self._threaded = threaded
         self._lock = threading.Lock()
+        self._duplicated: dict[str, Loss] = {}
+        """The newest executions that were refused as duplicates: more entries of theirs may be on their way."""
         self.fleet: Fleet | None = journal if isinstance(journal, Fleet) else None
         self.liveness: Liveness | None = None
         """Keeps it alive for the others; None where there are no others, and where the tracker only looks on."""
@@ -134,6 +136,7 @@ class Member:
             ]
             losses |= self._losses(theirs, fences.get(incarnation))
         refused = set(conflict.execution_ids) - losses.keys()
+        losses |= {one: self._duplicated[one] for one in refused if one in self._duplicated}
         losses |= self._duplicates(
             [entry for entry in batch if type(entry) is Created and entry.execution_id in refused]
         )
@@ -148,6 +151,9 @@ class Member:
             error = losses[created.retry_of].error if created.retry_of in losses else self._duplicate(created)
             if error is not None:
                 losses[created.execution_id] = Loss(error, None, self._decider.is_in_block(created.execution_id))
+        self._duplicated |= losses
+        while len(self._duplicated) > _LOOK_UP_AT_MOST:
+            del self._duplicated[next(iter(self._duplicated))]
         return losses
 
     def _duplicate(self, created: Created) -> DuplicateMessageError | None:

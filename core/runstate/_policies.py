@@ -52,15 +52,6 @@ class Retry:
         if self.attempt_timeout is not None:
             object.__setattr__(self, "attempt_timeout", seconds("attempt_timeout", self.attempt_timeout))
 
-    def pause(self, attempt: int) -> float:
-        """Choose the seconds to wait after an attempt.
-
-        Args:
-            attempt: Its number, from 1.
-        """
-        longest = min(self.wait_max, self.wait_initial * 2.0 ** min(attempt - 1, 1_000))
-        return longest * _random.uniform(0.5, 1.0)
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Breaker:
@@ -82,6 +73,12 @@ class Breaker:
         _check_count("failures", self.failures)
         object.__setattr__(self, "window", seconds("window", self.window))
         object.__setattr__(self, "cooldown", seconds("cooldown", self.cooldown))
+
+
+def pause_after(retry: Retry, attempt: int) -> float:
+    """Choose the seconds to wait after an attempt, which is given by its number, from 1."""
+    longest = min(retry.wait_max, retry.wait_initial * 2.0 ** min(attempt - 1, 64))
+    return longest * _random.uniform(0.5, 1.0)
 
 
 def _check_count(name: str, value: object) -> None:

@@ -141,6 +141,8 @@ class ExecutionReader:
         first = record if record.retry_of is None else self._get(record.retry_of)
         self._settle()
         others = self._journal.executions(Selection(retry_of=first.execution_id), 1_000_000)
+        if others and not first.is_terminal:
+            first = self._get(first.execution_id)  # it has ended since it was read
         return (first, *sorted(others, key=lambda one: one.attempt))
 
     @checked

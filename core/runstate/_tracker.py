@@ -7,7 +7,6 @@ from collections.abc import Callable, Coroutine, Mapping
 from types import TracebackType
 from typing import Any, Final, ParamSpec, Self, TypeVar, overload
 
-from ._agents import AgentDecorator, FallbackDecorator
 from ._async import finish_in_thread
 from ._attempts import Means, Plan
 from ._breaker import Breakers
@@ -17,11 +16,13 @@ from ._clock import Clock, SystemClock
 from ._creating import ExecutionCreator
 from ._deadlines import Deadlines
 from ._decider import CALLER, Decider
+from ._decorators import AgentDecorator, FallbackDecorator
 from ._durable import durable
 from ._errors import (
     FencedError,
     InvalidTransitionError,
     JournalUnavailableError,
+    wrong_type,
 )
 from ._events import News
 from ._ids import new_incarnation
@@ -151,7 +152,7 @@ class ExecutionTracker(ExecutionCreator):
         retry: Retry | None = None,
         breaker: Breaker | None = None,
         fallback: Callable[..., Any] | None = None,
-    ) -> AgentDecorator:
+    ) -> AgentDecorator | FallbackDecorator[..., Any]:
         """Decorate a function so that each call is one execution and returns an `Outcome`.
 
         Args:
@@ -172,6 +173,10 @@ class ExecutionTracker(ExecutionCreator):
         if heartbeat_timeout is not None:
             heartbeat_timeout = seconds("heartbeat_timeout", heartbeat_timeout)
 
+        if retry is not None and retry.__class__ is not Retry:
+            raise wrong_type("retry", retry, "a Retry")
+        if breaker is not None and breaker.__class__ is not Breaker:
+            raise wrong_type("breaker", breaker, "a Breaker")
         plan = Plan(retry, breaker, fallback)
         default = self._default_timeout if timeout is None else timeout
         gate = None if breaker is None else self._breakers.gate(name, breaker)
@@ -199,7 +204,9 @@ class ExecutionTracker(ExecutionCreator):
             )
 
         means = Means(plan, begin, self, self._decider, self._writer, self._watch, self._breakers, gate, default)
-        return (AgentDecorator if fallback is None else FallbackDecorator)(name, open_scope, means)
+        if fallback is None:
+            return AgentDecorator(name, open_scope, means)
+        return FallbackDecorator[..., Any](name, open_scope, means)
 
     # -- moving by id -------------------------------------------------------------------------------------------------
 

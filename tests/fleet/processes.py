@@ -13,6 +13,8 @@ from typing import Any, cast
 import runstate
 from runstate import ExecutionTracker, FencedError
 
+from .answering import ask, fail
+
 ROOT = Path(__file__).resolve().parent.parent.parent
 WHO = {"agent": "airline", "thread_id": "t-1", "user_id": "u-1"}
 
@@ -63,6 +65,10 @@ class Other:
         self._process.stdin.close()
         self._process.wait(30.0)
         self._process.stdout.close()
+
+    def answer(self) -> Any:
+        """Wait for what it says next."""
+        return self._answer()
 
     def _answer(self) -> Any:
         assert self._process.stdout is not None
@@ -115,6 +121,7 @@ def _fork(tracker: ExecutionTracker) -> int:
 def main(place: str, lease: float) -> None:
     """Do what the standard input says."""
     orders: dict[str, Any] = {"begin": _begin, "work": _work, "complete": _complete, "fork": _fork}
+    orders |= {"ask": ask, "fail": fail}
     with runstate.open(place, lease=lease) as tracker:
         tracker.create(**WHO).cancel()  # so that it is a worker
         tracker.flush()

@@ -88,12 +88,22 @@ def ls(
     agent: Annotated[str | None, Parameter(help="Of this agent.")] = None,
     thread_id: Annotated[str | None, Parameter(help="Of this conversation.")] = None,
     user_id: Annotated[str | None, Parameter(help="Of this user.")] = None,
+    retry_of: Annotated[str | None, Parameter(help="Retries of this first execution.")] = None,
+    message_id: Annotated[str | None, Parameter(help="For this message, by the client's key.")] = None,
     limit: Annotated[int, Parameter(help="At most this many, the newest first.")] = 100,
     json: _Json = False,
 ) -> int:
     """List executions, the newest first; every filter given must match."""
     with _open(journal) as tracker:
-        found = tracker.find(state=state, agent=agent, thread_id=thread_id, user_id=user_id, limit=limit)
+        found = tracker.find(
+            state=state,
+            agent=agent,
+            thread_id=thread_id,
+            user_id=user_id,
+            retry_of=retry_of,
+            message_id=message_id,
+            limit=limit,
+        )
     if json:
         print_json([record_data(record) for record in found])
         return OK
@@ -110,10 +120,11 @@ def show(
     *,
     json: _Json = False,
 ) -> int:
-    """Show one execution: its facts, its history with times and phases, its owner, how and why it ended."""
+    """Show one execution: its facts, its history with times and phases, its chain, its owner, how and why it ended."""
     with _open(journal) as tracker:
         record = tracker.get(execution_id)
         timeline = tracker.timeline(execution_id)
+        chain = tracker.attempts(execution_id)
         owner = tracker.worker(record.incarnation)
         request = tracker.cancel_request(execution_id)
         rejected = tracker.rejected(execution_id)
@@ -122,13 +133,14 @@ def show(
             {
                 "execution": record_data(record),
                 "timeline": [entry_data(entry) for entry in timeline],
+                "chain": [record_data(one) for one in chain],
                 "owner": None if owner is None else worker_data(owner),
                 "request": None if request is None else request_data(request),
                 "rejected": None if rejected is None else rejected_data(rejected),
             }
         )
     else:
-        print_view(execution_view(record, timeline, owner=owner, request=request, rejected=rejected))
+        print_view(execution_view(record, timeline, chain=chain, owner=owner, request=request, rejected=rejected))
     return OK
 
 

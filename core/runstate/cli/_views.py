@@ -54,7 +54,14 @@ def executions_view(records: Sequence[ExecutionRecord]) -> RenderableType:
         last: [_now(record) for record in records],
     }
     by_importance = ("execution", "state", "took", "thread", last, "created (UTC)", "user", "agent")
-    return Listing(columns, by_importance, right={"took"}, cut=last)
+    if any(record.attempt > 1 for record in records):  # most executions are the only attempt
+        columns = {"execution": columns.pop("execution"), "try": [_try(record) for record in records], **columns}
+        by_importance = ("execution", "state", "try", *by_importance[2:])
+    return Listing(columns, by_importance, right={"took", "try"}, cut=last)
+
+
+def _try(record: ExecutionRecord) -> Text:
+    return Text(str(record.attempt))
 
 
 def _now(record: ExecutionRecord) -> Text:
@@ -77,6 +84,7 @@ def execution_view(
     record: ExecutionRecord,
     timeline: Sequence[Entry],
     *,
+    chain: Sequence[ExecutionRecord],
     owner: Worker | None,
     request: CancelRequest | None,
     rejected: RejectedMove | None,
@@ -90,6 +98,10 @@ def execution_view(
     facts.add_row("agent", shown(record.agent))
     facts.add_row("thread", shown(record.thread_id))
     facts.add_row("user", shown(record.user_id))
+    if record.message_id is not None:
+        facts.add_row("message", shown(record.message_id))
+    if len(chain) > 1:
+        facts.add_row("chain", _chain_text(record, chain))
     facts.add_row("created", f"{moment(record.created_at_ns)} UTC")
     if record.duration is not None:
         facts.add_row("took", span(record.duration))
@@ -106,6 +118,15 @@ def execution_view(
     if rejected is not None:
         parts.append(Padding(_rejected_view(rejected), (1, 0, 0, 2), expand=False))
     return Group(*parts)
+
+
+def _chain_text(record: ExecutionRecord, chain: Sequence[ExecutionRecord]) -> Text:
+    """The attempts of the chain that an execution belongs to, one a line."""
+    text = Text(f"attempt {record.attempt} of {chain[-1].attempt}")
+    for one in chain:
+        text.append(f"\n{one.attempt}  ", "dim").append_text(shown(one.execution_id, "bold" if one == record else ""))
+        text.append("  ").append_text(state_text(one.state, one.cause))
+    return text
 
 
 def _limits(record: ExecutionRecord) -> str:

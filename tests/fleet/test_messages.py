@@ -1,0 +1,112 @@
+"""One answer for a message, and one breaker for an agent, whatever the number of processes."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import runstate
+from runstate import Cause, Died, ExecutionState, ExecutionTracker
+
+from .answering import BREAKER, WHOSE, agent_of, described
+from .processes import Other
+
+PATIENCE = 60.0
+
+
+@pytest.fixture
+def calls(tmp_path: Path) -> Path:
+    """Where each call of the function adds a line."""
+    path = tmp_path / "calls"
+    path.touch()
+    return path
+
+
+def lines(path: Path) -> list[str]:
+    """The calls so far."""
+    return path.read_text(encoding="utf-8").splitlines()
+
+
+def test_two_processes_at_the_same_time(place: str, other: Other, calls: Path) -> None:
+    """Two processes that are sent the same 40 messages at the same time run the function 40 times, and give the same answers."""
+    second = Other(place)
+    messages = [f"m-{number}" for number in range(40)]
+    other.tell("ask", str(calls), "it", messages)
+    second.tell("ask", str(calls), "it", messages[::-1])
+    answers, others = other.answer(), second.answer()[::-1]
+    second.end()
+    assert answers == others
+    assert {answer[0] for answer in answers} == {"Completed"}
+    assert len({answer[2] for answer in answers}) == len(lines(calls)) == 40
+    assert runstate.verify(place) == ()
+
+
+def test_a_message_that_was_answered_elsewhere(tracker: ExecutionTracker, other: Other, calls: Path) -> None:
+    """Sent again to another process after its end, a message gets the recorded outcome, a failure as well."""
+    for deed in ("it", "fail"):
+        (first,) = other.ask("ask", str(calls), deed, [deed])
+        outcome = asyncio.run(agent_of(tracker, str(calls)).bind(**WHOSE, message_id=deed)(deed))
+        assert described(outcome) == first
+    assert lines(calls) == ["it", "fail"]
+
+
+def test_a_message_that_is_being_answered_elsewhere(
+    tracker: ExecutionTracker, other: Other, calls: Path, tmp_path: Path
+) -> None:
+    """Sent again to another process meanwhile, a message waits for the first answer, and is told of it."""
+    fifo = tmp_path / "fifo"
+    os.mkfifo(fifo)
+    deed = f"open {fifo}"
+    other.tell("ask", str(calls), deed, ["m-1"])
+    assert other.answer() == "begun"
+    outcomes: list[Any] = []
+    call = agent_of(tracker, str(calls)).bind(**WHOSE, message_id="m-1")
+    thread = threading.Thread(target=lambda: outcomes.append(asyncio.run(call(deed))))
+    thread.start()
+    (running,) = tracker.find(state=ExecutionState.RUNNING)
+    assert (running.message_id, outcomes) == ("m-1", [])
+    fifo.write_text("go")
+    thread.join(PATIENCE)
+    (first,) = other.answer()
+    assert described(outcomes[0]) == first
+    assert lines(calls) == [deed]
+    assert first[2] == running.execution_id
+
+
+def test_a_worker_killed_in_the_middle(tracker: ExecutionTracker, other: Other, calls: Path) -> None:
+    """Who sends a message again that a killed process was answering is told so: `Died`, with its cause, and runs nothing."""
+    other.tell("ask", str(calls), "hang", ["m-1"])
+    assert other.answer() == "begun"
+    outcomes: list[Any] = []
+    call = agent_of(tracker, str(calls)).bind(**WHOSE, message_id="m-1")
+    thread = threading.Thread(target=lambda: outcomes.append(asyncio.run(call("it"))))
+    thread.start()
+    other.kill()
+    thread.join(PATIENCE)
+    (outcome,) = outcomes
+    assert isinstance(outcome, Died)
+    assert outcome.cause is Cause.PROCESS_EXITED
+    assert lines(calls) == ["hang"]
+    assert asyncio.run(call("it")) == outcome
+
+
+def test_a_breaker_that_others_have_opened(place: str, tracker: ExecutionTracker, other: Other, calls: Path) -> None:
+    """Failures in one process open the breaker in one that knows of none of its own, and in one that comes later."""
+    agent = agent_of(tracker, str(calls), breaker=BREAKER)
+    assert described(asyncio.run(agent.bind(**WHOSE)("it")))[0] == "Completed"
+    assert other.ask("fail", str(calls), 5) == ["raised"] * 3 + ["breaker_open"] * 2
+    gate, tick = tracker._breakers.gate("answering", BREAKER), threading.Event()
+    while gate.circuit.opened_ns is None:  # its thread is told within milliseconds
+        tick.wait(0.001)
+    refused = asyncio.run(agent.bind(**WHOSE)("it"))
+    assert described(refused)[:2] == ["Failed", "breaker_open"]
+    with runstate.open(place) as later:
+        refused = asyncio.run(agent_of(later, str(calls), breaker=BREAKER).bind(**WHOSE)("it"))
+        assert described(refused)[:2] == ["Failed", "breaker_open"]
+    assert lines(calls) == ["it", "fail", "fail", "fail"]
+    assert tracker.get(refused.execution_id).error == refused.error
