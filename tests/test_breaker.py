@@ -24,13 +24,12 @@ from runstate import (
 )
 from runstate._breaker import Admission, Circuit
 
+from .calling import WHOSE
 from .clock import SECOND, FakeClock
 from .gated import WHO
 from .stores import Store
 
-WHOSE: dict[str, Any] = {"thread_id": "t-1", "user_id": "u-1"}
 BREAKER = Breaker(failures=3, window=60.0, cooldown=30.0)
-AT_ONCE = Retry(wait_initial=1e-9, wait_max=1e-9)
 COMPLETED, FAILED, DEAD = ExecutionState.COMPLETED, ExecutionState.FAILED, ExecutionState.DEAD
 CANCELLED, TIMEOUT, RUNNING = ExecutionState.CANCELLED, ExecutionState.TIMEOUT, ExecutionState.RUNNING
 

@@ -60,6 +60,7 @@ def path(tracker: ExecutionTracker, journal: Path, monkeypatch: pytest.MonkeyPat
         (("--user-id", "omar", "--agent", "hotel", "--state", "running"),
          {"user_id": "omar", "agent": "hotel", "state": ExecutionState.RUNNING}),
         (("--limit", "2"), {"limit": 2}),
+        (("--message-id", "m-1"), {"message_id": "m-1"}),
         (("--agent", "nobody"), {"agent": "nobody"}),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -15,29 +14,21 @@ import runstate
 from runstate import (
     Cause,
     Completed,
-    DuplicateMessageError,
-    ExecutionRecord,
     ExecutionState,
     ExecutionTracker,
     Failed,
-    InvalidValueError,
-    JournalUnavailableError,
-    Limits,
     Outcome,
-    ResultTooLargeError,
     Retry,
     StateTypeError,
     TimedOut,
-    UnknownExecutionError,
 )
 from runstate._records import Selection
 
+from .calling import AT_ONCE, WHOSE, Agent, cancel_it, ends
 from .clock import FakeClock
-from .gated import WHO, GatedJournal, stored
+from .gated import stored
 from .stores import Store
 
-WHOSE: dict[str, Any] = {"thread_id": "t-1", "user_id": "u-1"}
-AT_ONCE = Retry(wait_initial=1e-9, wait_max=1e-9)
 COMPLETED, FAILED, TIMEOUT = ExecutionState.COMPLETED, ExecutionState.FAILED, ExecutionState.TIMEOUT
 CANCELLED, PENDING = ExecutionState.CANCELLED, ExecutionState.PENDING
 
@@ -46,40 +37,6 @@ CANCELLED, PENDING = ExecutionState.CANCELLED, ExecutionState.PENDING
 def colour(request: pytest.FixtureRequest) -> str:
     """Whether the agent is a `def` or an `async def`."""
     return str(request.param)
-
-
-class Agent:
-    """An agent of a colour that does one thing after the other: raises exceptions, calls functions, and returns the rest."""
-
-    def __init__(self, tracker: ExecutionTracker, colour: str, *deeds: Any, **options: Any) -> None:
-        self._deeds = list(deeds)
-        self.calls = 0
-
-        def work() -> Any:
-            self.calls += 1
-            deed = self._deeds.pop(0)
-            if isinstance(deed, BaseException):
-                raise deed
-            return deed() if callable(deed) else deed
-
-        async def awork() -> Any:
-            await asyncio.sleep(0)
-            return work()
-
-        options = {"timeout": 25.0, **options}
-        self._is_async = colour == "async"
-        self._agent = tracker.agent("airline", **options)(awork if self._is_async else work)
-
-    def __call__(self, **bound: Any) -> Outcome[Any]:
-        """Make one call."""
-        call: Any = self._agent.bind(**{**WHOSE, **bound})
-        outcome: Outcome[Any] = asyncio.run(call()) if self._is_async else call()
-        return outcome
-
-
-def ends(chain: tuple[ExecutionRecord, ...]) -> list[tuple[int, ExecutionState, Cause | None]]:
-    """How each execution of a chain has ended."""
-    return [(one.attempt, one.state, one.cause) for one in chain]
 
 
 # -- retries ----------------------------------------------------------------------------------------------------------
@@ -111,12 +68,6 @@ def test_the_last_failure_is_the_outcome(tracker: ExecutionTracker, colour: str)
     assert isinstance(outcome, Failed)
     assert (outcome.error, agent.calls) == ("ConnectionError: c", 3)
     assert isinstance(outcome.exception, ConnectionError)
-
-
-def cancel_it() -> str:
-    """Cancel the execution that runs, by its handle."""
-    runstate.current().cancel("enough")
-    return "late"
 
 
 def fail_it() -> None:
@@ -327,203 +278,3 @@ def test_an_async_fallback_of_a_def(tracker: ExecutionTracker) -> None:
 
     with pytest.raises(StateTypeError, match="must be one, not an `async def`"):
         tracker.agent("airline", fallback=sorry)(lambda: "answer")
-
-
-# -- one answer for a message -----------------------------------------------------------------------------------------
-
-
-def test_a_message_is_answered_once(store: Store, clock: FakeClock, colour: str) -> None:
-    """Who sends a message again gets what was recorded: an answer, a failure, in this tracker or a later one."""
-    with ExecutionTracker(store.journal(), clock=clock) as tracker:
-        agent = Agent(tracker, colour, {"a": 1}, ValueError("no"))
-        answer, failure = agent(message_id="m-1"), agent(message_id="m-2")
-        assert agent(message_id="m-1") == answer
-        assert agent(message_id="m-2") == failure
-        assert tracker.statistics().live == 0
-        tracker.flush()
-    with ExecutionTracker(store.journal(), clock=clock) as tracker:
-        agent = Agent(tracker, colour, "another")
-        assert agent(message_id="m-1") == answer
-        assert agent(message_id="m-2") == failure
-        assert agent.calls == 0
-        assert len(tracker.find()) == 2
-        other = agent(thread_id="t-2", message_id="m-1")
-        assert (isinstance(other, Completed), agent.calls) == (True, 1)
-
-
-def test_who_asks_meanwhile_waits(store: Store) -> None:
-    """While a message is being answered, all who send it wait for the end of its chain, not of one attempt, and get the same."""
-    with ExecutionTracker(store.journal()) as tracker:
-
-        async def main() -> list[Outcome[Any]]:
-            begun, going = asyncio.Event(), asyncio.Event()
-            calls: list[int] = []
-
-            @tracker.agent("airline", retry=AT_ONCE)
-            async def agent() -> str:
-                calls.append(len(calls))
-                begun.set()
-                await going.wait()
-                if len(calls) < 3:
-                    raise ConnectionError("again")
-                return "answer"
-
-            call = agent.bind(**WHOSE, message_id="m-1")
-            first = asyncio.create_task(call())
-            await begun.wait()
-            others = [asyncio.create_task(call()) for _ in range(5)]
-            for _ in range(10):
-                await asyncio.sleep(0)
-            assert not any(task.done() for task in others)
-            going.set()
-            outcomes = await asyncio.gather(first, *others)
-            assert calls == [0, 1, 2]
-            return list(outcomes)
-
-        outcomes = asyncio.run(main())
-        assert isinstance(outcomes[0], Completed)
-        assert outcomes == [outcomes[0]] * 6
-        assert len(tracker.find()) == 3
-        tracker.flush()
-
-
-def test_a_handle_for_a_message_that_is_answered(tracker: ExecutionTracker) -> None:
-    """`create` refuses a second execution for a message at once, and says which one answers it."""
-    first = tracker.create(**WHO, message_id="m-1")
-    for _ in range(2):
-        with pytest.raises(DuplicateMessageError) as refused:
-            tracker.create(**WHO, message_id="m-1")
-        assert (refused.value.thread_id, refused.value.message_id, refused.value.execution_id) == (
-            "t-1",
-            "m-1",
-            first.execution_id,
-        )
-        if not first.record.is_terminal:
-            first.fail("no")
-    assert tracker.statistics().live == 0
-    assert len(tracker.find()) == 1
-
-
-def test_a_block_for_a_message_that_is_answered(tracker: ExecutionTracker, colour: str) -> None:
-    """A block's beginning says it, whatever its colour; nobody else is told of what it was told, and nothing is left live."""
-    first = tracker.create(**WHO, message_id="m-1").run()
-
-    async def enter() -> None:
-        async with tracker.execution(**WHO, message_id="m-1"):
-            raise AssertionError("entered")
-
-    def enter_blocking() -> None:
-        with tracker.execution(**WHO, message_id="m-1"):
-            raise AssertionError("entered")
-
-    with pytest.raises(DuplicateMessageError) as refused:
-        asyncio.run(enter()) if colour == "async" else enter_blocking()
-    assert refused.value.execution_id == first.execution_id
-    tracker.flush()
-    assert tracker.statistics().live == 1
-
-
-def test_two_handles_at_one_moment(store: Store, clock: FakeClock) -> None:
-    """Of two trackers that begin a message before either could see the other, one is told by its handle; the rest is stored."""
-    if store.name == "memory":
-        return
-    gated = GatedJournal(store.journal())
-    with ExecutionTracker(gated, clock=clock) as late, ExecutionTracker(store.journal(), clock=clock) as early:
-        gated.shut()
-        loser = late.create(**WHO, message_id="m-1")
-        later = late.create(**WHO)
-        winner = early.create(**WHO, message_id="m-1")
-        early.flush()
-        gated.open()
-        with contextlib.suppress(DuplicateMessageError):  # if it has waited for that batch
-            late.flush()
-        with pytest.raises(DuplicateMessageError) as refused:
-            loser.run()
-        assert refused.value.execution_id == winner.execution_id
-        later.cancel()
-        late.flush()
-        winner.cancel()
-        assert {one.execution_id for one in early.find()} == {winner.execution_id, later.execution_id}
-
-
-def test_a_chain_by_hand(tracker: ExecutionTracker) -> None:
-    """`retry_of` continues a chain of handles or blocks, named by any of its executions, once the newest has ended."""
-    first = tracker.create(**WHO, message_id="m-1")
-    with pytest.raises(InvalidValueError, match="a chain that has ended"):
-        tracker.create(**WHO, retry_of=first.execution_id)
-    first.fail("no")
-    with tracker.execution(**WHO, retry_of=first.execution_id) as second:
-        second.fail("again")
-    third = tracker.create(**WHO, retry_of=second.execution_id, message_id="m-1").cancel()
-    chain = tracker.attempts(third.execution_id)
-    assert [(one.execution_id, one.attempt, one.retry_of, one.message_id) for one in chain] == [
-        (first.execution_id, 1, None, "m-1"),
-        (second.execution_id, 2, first.execution_id, "m-1"),
-        (third.execution_id, 3, first.execution_id, "m-1"),
-    ]
-    for wrong in ({"thread_id": "t-2"}, {"message_id": "m-2"}):
-        with pytest.raises(InvalidValueError, match="of the chain it continues"):
-            tracker.create(**{**WHO, **wrong, "retry_of": first.execution_id})
-    with pytest.raises(UnknownExecutionError):
-        tracker.create(**WHO, retry_of="nothing")
-
-
-def test_ids_that_cannot_be_indexed(store: Store, clock: FakeClock) -> None:
-    """A message's id has 512 bytes, and with its thread's 2,048, so that any store can look it up."""
-    with ExecutionTracker(store.journal(), clock=clock, limits=Limits(name_bytes=4_096)) as tracker:
-        tracker.create(**{**WHO, "thread_id": "t" * 1_536}, message_id="m" * 512).cancel()
-        tracker.flush()
-        for thread, message in (("t", "m" * 513), ("t" * 1_537, "m" * 512)):
-            with pytest.raises(ResultTooLargeError):
-                tracker.create(**{**WHO, "thread_id": thread}, message_id=message)
-
-
-def test_what_could_not_be_recorded_is_no_duplicate(store: Store, clock: FakeClock) -> None:
-    """A journal that cannot be written is a `JournalError` for a call with a message as for any other."""
-    gated = GatedJournal(store.journal())
-    with ExecutionTracker(gated, clock=clock) as tracker:
-        gated.failure = JournalUnavailableError("full")
-        agent = Agent(tracker, "sync", "answer", retry=AT_ONCE)
-        with pytest.raises(JournalUnavailableError):
-            agent(message_id="m-1")
-        assert agent.calls == 0
-        gated.failure = None
-        tracker.flush()
-
-
-# -- annotations ------------------------------------------------------------------------------------------------------
-
-
-def test_annotations_are_kept(tracker: ExecutionTracker, colour: str) -> None:
-    """What annotating functions say is in each execution's metadata, the caller's own first, until they are taken back."""
-    traces = iter("abcdef")
-    take_back = tracker.annotate(lambda: {"trace": next(traces), "tier": "none"})
-    outcome = Agent(tracker, colour, ConnectionError("one"), "answer", retry=AT_ONCE)(metadata={"tier": "free"})
-    assert [one.metadata for one in tracker.attempts(outcome.execution_id)] == [{"trace": "a", "tier": "free"}] * 2
-    assert tracker.create(**WHO).cancel().record.metadata == {"trace": "b", "tier": "none"}
-    take_back()
-    assert tracker.create(**WHO).cancel().record.metadata is None
-
-
-def raises() -> dict[str, object]:
-    """Fail."""
-    raise RuntimeError("no trace")
-
-
-@pytest.mark.parametrize("wrong", [raises, lambda: {"trace": object()}, lambda: 5, lambda: {"trace": "x" * 70_000}])
-def test_an_annotation_costs_no_answer(
-    tracker: ExecutionTracker, caplog: pytest.LogCaptureFixture, wrong: Callable[[], Any]
-) -> None:
-    """One that fails, or says what cannot be kept, is left out and logged as an error; the others stay."""
-    tracker.annotate(wrong)
-    tracker.annotate(lambda: {"trace": "a"})
-    assert tracker.create(**WHO, metadata={"tier": "free"}).cancel().record.metadata == {"trace": "a", "tier": "free"}
-    assert [record.levelno for record in caplog.records] == [logging.ERROR]
-
-
-def test_annotations_leave_room_for_metadata(tracker: ExecutionTracker, caplog: pytest.LogCaptureFixture) -> None:
-    """When both together are over the budget, the caller's own metadata is kept alone."""
-    tracker.annotate(lambda: {"trace": "x" * 40_000})
-    record = tracker.create(**WHO, metadata={"own": "y" * 40_000}).cancel().record
-    assert record.metadata == {"own": "y" * 40_000}
-    assert "no room" in caplog.text

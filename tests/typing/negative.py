@@ -17,6 +17,7 @@ from typing import Literal
 import runstate
 from runstate import (
     TRANSITIONS,
+    Breaker,
     Cause,
     Completed,
     Died,
@@ -31,6 +32,7 @@ from runstate import (
     LiveState,
     Outcome,
     Phase,
+    Retry,
     TimedOut,
     Transition,
 )
@@ -232,9 +234,9 @@ def sync_agents(tracker: ExecutionTracker) -> None:
     agent.bind(thread_id="t", user_id="u")("hello", 3)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
     agent.bind(thread_id="t", user_id="u")("hello", tries=3)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
     takes_number(agent.bind(thread_id="t", user_id="u")("hello"))  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
-    tracker.agent(timeout=3.0)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+    tracker.agent(timeout=3.0)  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue]
 
-    @tracker.agent  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    @tracker.agent  # type: ignore[call-overload]  # pyright: ignore[reportArgumentType]
     def forgot_the_name() -> None:
         return None
 
@@ -285,6 +287,24 @@ async def methods(tracker: ExecutionTracker) -> None:
     takes_number(desk.answer.bind(thread_id="t", user_id="u")("hello"))  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     await desk.answer_later.bind(thread_id="t", user_id="u")(7)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     takes_number_or_not(await desk.answer_later.bind(thread_id="t", user_id="u")("hello"))  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+
+
+def chains(tracker: ExecutionTracker) -> None:
+    """What an agent does about failures is said in types of its own, and its fallback has its parameters and its result."""
+
+    def sorry(message: str) -> str:
+        return message
+
+    tracker.agent("a", retry=3)  # type: ignore[call-overload]  # pyright: ignore[reportArgumentType]
+    tracker.agent("a", fallback="sorry")  # type: ignore[call-overload]  # pyright: ignore[reportArgumentType, reportCallIssue]
+    Retry(on=(5,))  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    Breaker(failures="5")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    tracker.create(agent="a", thread_id="t", user_id="u", message_id=5)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+
+    def takes_a_number(number: int) -> str:
+        return str(number)
+
+    tracker.agent("a", fallback=sorry)(takes_a_number)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType, reportCallIssue]
 
 
 def by_hand(tracker: ExecutionTracker) -> None:

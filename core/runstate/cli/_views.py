@@ -53,10 +53,10 @@ def executions_view(records: Sequence[ExecutionRecord]) -> RenderableType:
         "took": [Text("" if record.duration is None else span(record.duration)) for record in records],
         last: [_now(record) for record in records],
     }
-    by_importance = ("execution", "state", "took", "thread", last, "created (UTC)", "user", "agent")
+    by_importance = ["execution", "state", "took", "thread", last, "created (UTC)", "user", "agent"]
     if any(record.attempt > 1 for record in records):  # most executions are the only attempt
         columns = {"execution": columns.pop("execution"), "try": [_try(record) for record in records], **columns}
-        by_importance = ("execution", "state", "try", *by_importance[2:])
+        by_importance.insert(2, "try")
     return Listing(columns, by_importance, right={"took", "try"}, cut=last)
 
 
