@@ -23,16 +23,21 @@ LAYERS = """
     _errors _presence _turns _async
     _json _checks _peek _doctor._holders _loops
     _records _policies
-    _fleet
-    _outcomes _codec _buffer _live _lifecycle journal journal._rules _verify._finding _doctor._diagnosis
-    journal._log _registry journal._sql_entries journal._sql_chain
-    _reports _burial _verify._log _doctor._fleet _fleet_codec journal._rows journal._sql_fleet journal._postgres_rules journal._postgres_connection
+    _fleet _outcomes
+    _notices
+    journal._outbox journal._notice_rules
+    _codec _buffer _live _lifecycle journal journal._rules _verify._finding _doctor._diagnosis
+    journal._log _registry journal._sql_entries journal._sql_chain journal._memory_log
+    _reports _burial _verify._log _doctor._fleet _fleet_codec journal._rows journal._postgres_rules journal._postgres_connection
+    journal._sql_outbox journal._postgres_outbox_schema journal._postgres_outbox_sql journal._memory_outbox
+    journal._sql_fleet
     journal._sql journal._postgres_sql journal._postgres_schema journal._postgres_fleet_schema
     journal._postgres_chain_schema
     journal._sqlite_file journal._postgres_bell journal._migrations journal._postgres_fleet_sql
     journal._sqlite_vigil journal._postgres_session
     journal._sqlite_fleet journal._postgres_vigil
-    journal._postgres_fleet
+    journal._postgres_fleet journal._sqlite_outbox
+    journal._postgres_outbox
     journal.memory journal.sqlite journal.postgres _decider _verify._fleet
     journal._writer _verify._file _verify._server _doctor._file _doctor._server _verdicts _execution _events
     _durable _breaker
@@ -64,11 +69,12 @@ OUTSIDE = {
     "beartype": {"_checks"},
     "pydantic_core": {"_codec", "_fleet_codec", "_json", "legacy"},
     "pydantic": {"cli", "legacy"},
-    "sqlite3": {"journal.sqlite", "journal._sqlite_file", "journal._sqlite_fleet", "_verify._file", "_doctor._file"},
+    "sqlite3": {"journal.sqlite", "journal._sqlite_file", "journal._sqlite_fleet", "journal._sqlite_outbox", "_verify._file", "_doctor._file"},
     "psycopg": {
         *("journal.postgres", "journal._postgres_bell", "journal._postgres_connection", "journal._migrations"),
         *(
             "journal._postgres_fleet",
+            "journal._postgres_outbox",
             "journal._postgres_session",
             "journal._postgres_vigil",
             "_verify._server",

@@ -11,7 +11,8 @@ from pydantic_core import core_schema as cs
 from ._codec import decode_transition
 from ._errors import RecordDecodeError
 from ._fleet import CancelRequest, Fence, Peer, RejectedMove, Worker
-from ._states import Cause
+from ._notices import NoticeRecord, NoticeState, OutboxRecord
+from ._states import TERMINAL, Cause, ExecutionState, in_table_order
 
 _NAME: Final = cs.str_schema(strict=True, min_length=1)
 _MAYBE_NAME: Final = cs.nullable_schema(_NAME)
@@ -50,6 +51,23 @@ _worker: Final = _validator(
     started_at_ns=_MAYBE_COUNT,
     **_PEER,
 )
+_notice: Final = _validator(
+    notice_id=_NAME,
+    outbox=_NAME,
+    agent=_NAME,
+    thread_id=_NAME,
+    user_id=_NAME,
+    end=cs.enum_schema(ExecutionState, list(in_table_order(TERMINAL)), strict=False),
+    ended_at_ns=_COUNT,
+    attempts=_COUNT,
+    due_at_ns=_COUNT,
+    claimed_by=_MAYBE_NAME,
+    delivered_at_ns=_MAYBE_COUNT,
+    parked_at_ns=_MAYBE_COUNT,
+    error=_MAYBE_TEXT,
+    now_ns=_COUNT,
+)
+_outbox: Final = _validator(name=_NAME, since_ns=_COUNT, pending=_COUNT, parked=_COUNT, lost=_COUNT)
 _request: Final = _validator(execution_id=_NAME, owner=_NAME, by=_NAME, reason=_MAYBE_TEXT, at_ns=_COUNT)
 
 
@@ -90,6 +108,35 @@ def decode_rejected(row: Mapping[str, object]) -> RejectedMove:
     if not isinstance(rejected_at_ns, int) or rejected_at_ns < 0:
         raise RecordDecodeError("rejected_at_ns", "nanoseconds since the epoch", rejected_at_ns)
     return RejectedMove(decode_transition(move), rejected_at_ns)
+
+
+def decode_notice(row: Mapping[str, object]) -> NoticeRecord:
+    """Decode a notice, with what stands of it in its execution, and the store's time.
+
+    Raises:
+        RecordDecodeError: It is not valid.
+    """
+    fields = _validate(_notice, row)
+    due_at_ns, now_ns = fields.pop("due_at_ns"), fields.pop("now_ns")
+    delivered_at_ns, parked_at_ns = fields["delivered_at_ns"], fields["parked_at_ns"]
+    if delivered_at_ns is not None and parked_at_ns is not None:
+        raise RecordDecodeError("parked_at_ns", "nothing, as the notice is delivered", parked_at_ns)
+    state = (
+        NoticeState.DELIVERED
+        if delivered_at_ns is not None
+        else NoticeState.PARKED
+        if parked_at_ns is not None
+        else NoticeState.PENDING
+    )
+    until_ns = now_ns if delivered_at_ns is None else delivered_at_ns
+    age = max(0, until_ns - fields["ended_at_ns"]) / 1e9
+    due_in = max(0, due_at_ns - now_ns) / 1e9 if state is NoticeState.PENDING else None
+    return NoticeRecord(**fields, state=state, age=age, due_in=due_in)
+
+
+def decode_outbox(row: Mapping[str, object]) -> OutboxRecord:
+    """Decode an outbox. Raises `RecordDecodeError` when it is not valid."""
+    return OutboxRecord(**_validate(_outbox, row))
 
 
 def _taken_end(fields: dict[str, Any]) -> tuple[int | None, Fence | None]:

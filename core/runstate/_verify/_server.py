@@ -87,6 +87,7 @@ _NAMED_CONSTRAINTS: Final = {
         "rejected_check",
         "rejected_seq_check",
     ),
+    *("outboxes_pkey", "outboxes_name_key", "outboxes_lost_check", "notices_pkey", "notices_check"),
     *("name_check", "seconds_check", "state_check", "phase_check"),
 }
 """What PostgreSQL calls the constraints of the rendered schema."""

@@ -11,7 +11,7 @@ with a thousand lines). Its promises are held by one conformance suite that runs
 - Positions grow; an event once read never changes, until retention removes its whole execution.
 
 A store that several processes share is a `Fleet` besides: it knows its workers, and who of them is fenced. A worker keeps a `Vigil`
-there: as long as it does, it is present for its peers, and it sees which of them are gone.
+there: as long as it does, it is present for its peers, and it sees which of them are gone. One that keeps notices of ends is an `Outbox`.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from typing import NamedTuple, Protocol, runtime_checkable
 from .._fleet import CancelRequest, Fence, Peer, RejectedMove, Unsettled, Worker
 from .._records import Entry, Event, ExecutionRecord, Selection
 from .._states import Cause
+from ._outbox import Outbox
 
 
 class Page(NamedTuple):
@@ -316,4 +317,4 @@ class Fleet(Journal, Protocol):
         ...
 
 
-__all__ = ["Doorbell", "Fleet", "Journal", "Page", "Seen", "Vigil"]
+__all__ = ["Doorbell", "Fleet", "Journal", "Outbox", "Page", "Seen", "Vigil"]

@@ -23,6 +23,7 @@ from __future__ import annotations
 from typing import Final
 
 from .._states import Cause, ExecutionState
+from ._postgres_outbox_schema import NOTE_ALL, NOTE_ONE, OUTBOXES
 from ._postgres_rules import (
     DEFINER,
     DEFINER_PLPGSQL,
@@ -115,7 +116,7 @@ CREATE TABLE runstate.rejected (
 """
 
 RULES: Final = f"""
-{follow_the_log("CREATE OR REPLACE", "", _may_write("one", "one.target", ""), _may_write("log", "log.targets[1]", " AND log.first = log.last"))}
+{follow_the_log("CREATE OR REPLACE", "", _may_write("one", "one.target", ""), _may_write("log", "log.targets[1]", " AND log.first = log.last"), NOTE_ONE, NOTE_ALL)}
 
 CREATE FUNCTION runstate.check_owner() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
@@ -287,6 +288,8 @@ END $$;
 CREATE FUNCTION runstate.fence(incarnation text, fenced_by text, cause text, reason text, expired_only boolean, again boolean)
 RETURNS boolean {DEFINER_PLPGSQL} AS $$
 #variable_conflict use_column
+DECLARE
+    is_done boolean;
 BEGIN
     {_TAKE_THE_PEN}
     UPDATE runstate.workers AS w
@@ -294,7 +297,11 @@ BEGIN
     WHERE w.incarnation = $1 AND w.gone_at_ns IS NULL
       AND (NOT $5 OR (w.lease IS NOT NULL AND runstate.now_ns() - w.renewed_at_ns > w.lease * 1e9))
       AND NOT EXISTS (SELECT FROM runstate.workers AS b WHERE b.incarnation = $2 AND b.gone_at_ns IS NOT NULL);
-    RETURN FOUND OR ($6 AND EXISTS (
+    is_done := FOUND;
+    IF is_done THEN
+        PERFORM runstate.ring_the_bell();  -- what it had claimed is free
+    END IF;
+    RETURN is_done OR ($6 AND EXISTS (
         SELECT FROM runstate.workers AS w WHERE w.incarnation = $1
         AND (w.fenced_by, w.fence_cause, w.fence_reason) IS NOT DISTINCT FROM ($2, $3, $4)));
 END $$;
@@ -329,6 +336,7 @@ REVOKE ALL ON ALL FUNCTIONS IN SCHEMA runstate FROM PUBLIC;
 PRE: Final = f"""
 {TABLES}
 {RULES}
+{OUTBOXES}
 {FUNCTIONS}
 """
 """Only adds, for version 1's code."""

@@ -84,7 +84,9 @@ def refuse(message: str) -> str:
     return f"EXECUTE FUNCTION runstate.refuse({quoted(message)})"
 
 
-def follow_the_log(create: str, first: str, one_owned: str, log_owned: str) -> str:
+def follow_the_log(
+    create: str, first: str, one_owned: str, log_owned: str, one_ended: str = "", ended: str = ""
+) -> str:
     """Render the trigger's function that moves executions on by the entries that a statement has added.
 
     Args:
@@ -92,6 +94,8 @@ def follow_the_log(create: str, first: str, one_owned: str, log_owned: str) -> s
         first: Statements that come before anything is moved; those entries that are one are known as `one`.
         one_owned: The condition that entry `one` is its writer's to make, of execution `x`.
         log_owned: The same of an execution's entries, `log`.
+        one_ended: Statements that come when entry `one` was an end.
+        ended: Statements that come when any number of entries have been followed, all in `added`.
     """
     return f"""{create} FUNCTION runstate.follow_the_log() RETURNS trigger LANGUAGE plpgsql AS $$
 DECLARE
@@ -112,7 +116,7 @@ BEGIN
         IF NOT FOUND THEN
             RAISE EXCEPTION USING ERRCODE = 'integrity_constraint_violation', MESSAGE = {quoted(REFUSED)};
         END IF;
-        RETURN NULL;
+        {one_ended}RETURN NULL;
     END IF;
     WITH log AS MATERIALIZED (
         SELECT number, min(seq) AS first, max(seq) AS last, (array_agg(at_ns))[count(*)] AS at_ns, min(worker) AS worker,
@@ -146,7 +150,7 @@ BEGIN
     IF followed <> logs THEN
         RAISE EXCEPTION USING ERRCODE = 'integrity_constraint_violation', MESSAGE = {quoted(REFUSED)};
     END IF;
-    RETURN NULL;
+    {ended}RETURN NULL;
 END $$;
 """
 

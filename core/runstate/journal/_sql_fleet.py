@@ -36,6 +36,7 @@ from ._rules import (
 )
 from ._sql_chain import CHAINED
 from ._sql_entries import MADE_ANEW
+from ._sql_outbox import SCHEMA as OUTBOXES
 
 _JOINED: Final = ("host", "pid", "started_at_ns", "boot_id", "lease")
 """What a worker says of itself when it joins: all or nothing, and never anything else."""
@@ -177,6 +178,7 @@ BEGIN
     DELETE FROM rejected WHERE number = OLD.number;
 END;
 {CHAINED}
+{OUTBOXES}
 PRAGMA user_version = 2;
 """
 """From version 1 to version 2."""

@@ -113,7 +113,7 @@ class SqliteFleet(SqliteFile):
         facts: dict[str, Value] = {"execution_id": execution_id, "by": by, "reason": reason}
         self._write(lambda connection: self._change(connection, _sql_fleet.ADD_REQUEST, facts))
         with self._reading() as connection:
-            rows = _rows(connection, _sql_fleet.REQUEST, {"execution_id": execution_id})
+            rows = named_rows(connection, _sql_fleet.REQUEST, {"execution_id": execution_id})
         if not rows:
             raise UnknownExecutionError(execution_id)
         return None if rows[0].pop("has_ended") else decode_request(rows[0])
@@ -121,13 +121,13 @@ class SqliteFleet(SqliteFile):
     def requests(self, incarnation: str, /) -> Sequence[CancelRequest]:
         """Read the requests about a worker's live executions. See `Fleet.requests`."""
         with self._reading() as connection:
-            rows = _rows(connection, _sql_fleet.REQUESTS, {"incarnation": incarnation})
+            rows = named_rows(connection, _sql_fleet.REQUESTS, {"incarnation": incarnation})
         return [decode_request(row) for row in rows]
 
     def rejected(self, execution_id: str, /) -> RejectedMove | None:
         """Read the end that a fenced owner tried to record. See `Fleet.rejected`."""
         with self._reading() as connection:
-            rows = _rows(connection, _sql_fleet.REJECTED, {"execution_id": execution_id})
+            rows = named_rows(connection, _sql_fleet.REJECTED, {"execution_id": execution_id})
         return decode_rejected(rows[0]) if rows else None
 
     def _keep_rejected(self, connection: sqlite3.Connection, row: Row) -> None:
@@ -152,7 +152,7 @@ class SqliteFleet(SqliteFile):
         return found[0] if found else None
 
     def _select(self, connection: sqlite3.Connection, query: str, asked: Mapping[str, Value]) -> list[Worker]:
-        rows = _rows(connection, query, {**asked, **self._now()})
+        rows = named_rows(connection, query, {**asked, **self._now()})
         return [decode_worker({**row, "expired": bool(row["expired"])}) for row in rows]
 
     def _now(self) -> dict[str, Value]:
@@ -164,7 +164,8 @@ class SqliteFleet(SqliteFile):
         }
 
 
-def _rows(connection: sqlite3.Connection, query: str, asked: Mapping[str, Value]) -> list[dict[str, Value]]:
+def named_rows(connection: sqlite3.Connection, query: str, asked: Mapping[str, Value]) -> list[dict[str, Value]]:
+    """Run a query; give its rows, columns by name."""
     cursor = connection.execute(query, asked)
     names = [column[0] for column in cursor.description]
     return [dict(zip(names, row, strict=True)) for row in cursor]

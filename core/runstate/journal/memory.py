@@ -14,10 +14,13 @@ from itertools import islice
 from typing import Final
 from weakref import WeakSet
 
+from .._clock import Clock, SystemClock
 from .._errors import JournalConflictError, SubscriptionLaggedError
 from .._records import Created, Entry, Event, ExecutionRecord, Limits, PhaseChange, Selection, Transition, Warned
-from .._states import CAUSES, INITIAL, TRANSITIONS, ExecutionState
+from .._states import CAUSES, TRANSITIONS, ExecutionState
 from . import Page
+from ._memory_log import Log
+from ._memory_outbox import Box, MemoryOutbox
 
 _open_journals: Final[WeakSet[MemoryJournal]] = WeakSet()
 
@@ -29,33 +32,20 @@ _CAUSES: Final = dict(CAUSES)
 _THREATS: Final = CAUSES[ExecutionState.DEAD]
 
 
-class _Log:
-    """One execution: how it began, where its log lies, and what it folds to."""
-
-    __slots__ = ("created", "first", "incarnation", "last", "phase", "seq", "state")
-
-    def __init__(self, created: Created, first: int) -> None:
-        self.created = created
-        self.incarnation = created.incarnation
-        self.first = first
-        """Position of its first entry. The others follow, among those of other executions."""
-        self.seq = 1
-        self.state: ExecutionState = INITIAL
-        self.phase: PhaseChange | None = None
-        self.last: Entry = created
-
-
-class MemoryJournal:
+class MemoryJournal(MemoryOutbox):
     """Keeps executions in this process only.
 
     Args:
         limits: `retention` and `retained_executions` say what is kept.
+        clock: The clock that pauses between attempts to deliver go by.
     """
 
-    def __init__(self, limits: Limits | None = None) -> None:
+    def __init__(self, limits: Limits | None = None, *, clock: Clock | None = None) -> None:
         self._limits = limits if limits is not None else Limits()
+        self._clock = clock if clock is not None else SystemClock()
+        self._boxes: dict[str, Box] = {}
         self._lock = threading.Lock()
-        self._logs: dict[str, _Log] = {}
+        self._logs: dict[str, Log] = {}
         self._chained: dict[tuple[str, ...], str] = {}
         """Which execution has each place of a chain, by the chain's first one and by its thread's message."""
         self._entries: list[Entry | None] = []
@@ -64,7 +54,7 @@ class MemoryJournal:
         self._gaps = 0
         """How many pruned places are at the front of `_entries`."""
         self._pruned = 0
-        self._ended: deque[_Log] = deque()
+        self._ended: deque[Log] = deque()
         _open_journals.add(self)
 
     def __repr__(self) -> str:
@@ -97,6 +87,10 @@ class MemoryJournal:
                         ):
                             refused.append(execution_id)
                             continue
+                        if self._boxes:
+                            self._note(
+                                log
+                            )  # before it ends: an interrupt may leave a notice too early, but none too few
                     elif cause is not None or evidence is not None or error is not None or result_json is not None:
                         refused.append(execution_id)
                         continue
@@ -126,7 +120,7 @@ class MemoryJournal:
                             refused.append(execution_id)
                             continue
                         self._chained |= dict.fromkeys(_places(entry), execution_id)
-                    logs[execution_id] = log = _Log(entry, self._removed + len(entries) + 1)
+                    logs[execution_id] = log = Log(entry, self._removed + len(entries) + 1)
                 log.last = entry
                 store(entry)  # the first call after the stores: an interrupt finds an entry taken whole or not at all
                 if not table[log.state]:
@@ -154,7 +148,7 @@ class MemoryJournal:
             else:
                 logs = reversed(self._logs.values())
             matching = (log for log in logs if _matches(log, selection, log.state))
-            return [self._record(log) for log in islice(matching, limit)]
+            return [log.record() for log in islice(matching, limit)]
 
     def close(self) -> None:
         """Keep everything: a closed tracker's records can still be read."""
@@ -192,40 +186,16 @@ class MemoryJournal:
             or any(place in self._chained for place in _places(created))
         )
 
-    def _record(self, log: _Log) -> ExecutionRecord:
-        created, phase = log.created, log.phase
-        end = log.last if isinstance(log.last, Transition) and not _TRANSITIONS[log.state] else None
-        return ExecutionRecord(
-            created.execution_id,
-            created.agent,
-            created.thread_id,
-            created.user_id,
-            log.state,
-            log.seq,
-            created.at_ns,
-            log.last.at_ns,
-            created.incarnation,
-            created.timeout,
-            created.heartbeat_timeout,
-            phase.phase if phase is not None else None,
-            phase.detail if phase is not None else None,
-            end.cause if end is not None else None,
-            end.evidence if end is not None else None,
-            end.error if end is not None else None,
-            created.metadata_json,
-            end.result_json if end is not None else None,
-            created.retry_of,
-            created.attempt,
-            created.message_id,
-        )
-
     def _prune(self, now_ns: int) -> None:
         ended, limits = self._ended, self._limits
         oldest_ns = now_ns - int(limits.retention * 1e9)
         while ended and (len(ended) > limits.retained_executions or ended[0].last.at_ns < oldest_ns):
-            self._remove(ended.popleft())
+            log = ended.popleft()
+            self._remove(log)
+            if self._boxes:
+                self._forget(log)
 
-    def _remove(self, log: _Log) -> None:
+    def _remove(self, log: Log) -> None:
         entries, execution_id = self._entries, log.created.execution_id
         del self._logs[execution_id]
         for place in _places(log.created):
@@ -246,7 +216,7 @@ class MemoryJournal:
             self._gaps = 0
 
 
-def _matches(log: _Log, selection: Selection, state: ExecutionState | None) -> bool:
+def _matches(log: Log, selection: Selection, state: ExecutionState | None) -> bool:
     created = log.created
     return (
         (selection.state is None or state is None or state is selection.state)
@@ -270,6 +240,7 @@ def _after_fork() -> None:
     """Replace the locks in a forked child: another thread of the parent may have held them."""
     for journal in _open_journals:
         journal._lock = threading.Lock()
+        journal._free_all()
 
 
 os.register_at_fork(after_in_child=_after_fork)

@@ -27,9 +27,11 @@ from .._errors import JournalConflictError, SubscriptionLaggedError
 from .._records import Created, Entry, ExecutionRecord, Limits, PhaseChange, Selection, Transition, Warned
 from .._states import INITIAL
 from . import Page, _migrations, _postgres_sql
+from ._outbox import complain_of_lost
 from ._postgres_bell import Bell
 from ._postgres_connection import Address, abandon, is_lost, persistently, translated
-from ._postgres_fleet import PostgresFleet
+from ._postgres_outbox import PostgresOutbox
+from ._postgres_outbox_schema import NOTICES_LOST
 from ._rows import event_of, record_of
 from ._rules import parameters
 
@@ -45,7 +47,7 @@ PRUNE_AT_MOST: Final = 500
 _open_journals: Final[WeakSet[PostgresJournal]] = WeakSet()
 
 
-class PostgresJournal(PostgresFleet):
+class PostgresJournal(PostgresOutbox):
     """Keeps executions in one PostgreSQL database, in the schema `runstate`.
 
     Args:
@@ -139,6 +141,7 @@ class PostgresJournal(PostgresFleet):
 
     def _connect_writer(self) -> Connection:
         connection = self._address.connect("writer")
+        connection.add_notice_handler(_hear_of_lost)
         with _closed_unless_ready(connection):
             connection.execute(_postgres_sql.WRITING)
             _migrations.prepare(connection, self._address.shown)
@@ -240,6 +243,12 @@ class PostgresJournal(PostgresFleet):
         else:
             reader.close()
         return answer
+
+
+def _hear_of_lost(said: psycopg.errors.Diagnostic) -> None:
+    """Hear what the trigger says that takes the notices of removed executions along."""
+    if said.message_primary is not None and said.message_primary.startswith(NOTICES_LOST):
+        complain_of_lost(int(said.message_primary.removeprefix(NOTICES_LOST)))
 
 
 @contextmanager

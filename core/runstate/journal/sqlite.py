@@ -12,10 +12,11 @@ from .._codec import encode_evidence
 from .._errors import JournalConflictError, SubscriptionLaggedError
 from .._records import Created, Entry, ExecutionRecord, Limits, PhaseChange, Selection, Transition, Warned
 from .._states import INITIAL
-from . import Page, _sql, _sql_fleet
+from . import Page, _sql, _sql_fleet, _sql_outbox
+from ._outbox import complain_of_lost
 from ._rows import Row, event_of, record_of
 from ._rules import parameters
-from ._sqlite_fleet import SqliteFleet
+from ._sqlite_outbox import SqliteOutbox
 
 PRUNE_EVERY: Final = 60.0
 """Seconds between two looks for executions past their retention."""
@@ -25,7 +26,7 @@ FORGET_AT_MOST: Final = {"at_most": 100, "entries": 50_000}
 """The same of workers that are gone, and entries looked at for what refers to them."""
 
 
-class SqliteJournal(SqliteFleet):
+class SqliteJournal(SqliteOutbox):
     """Keeps executions in one SQLite file.
 
     Args:
@@ -173,8 +174,11 @@ class SqliteJournal(SqliteFleet):
         ).rowcount
         if chosen == PRUNE_AT_MOST:
             self._pruned_at_ns = None  # there is more: look again with the next batch
-        for statement in remove:
-            connection.execute(statement)
+        if chosen > 0:
+            lost: int = connection.execute(_sql_outbox.LOST).fetchone()[0]
+            for statement in remove:
+                connection.execute(statement)
+            complain_of_lost(connection.execute(_sql_outbox.LOST).fetchone()[0] - lost)
 
     def _forget_workers(self, connection: sqlite3.Connection, batch: Sequence[Entry]) -> None:
         """Remove workers past their retention that nothing refers to any more, every `PRUNE_EVERY` seconds."""
