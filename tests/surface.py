@@ -20,6 +20,7 @@ CONSTRUCTED: tuple[type, ...] = (runstate.Breaker, ExecutionTracker, Limits, run
 """Classes that users construct: their constructors' parameters are checked."""
 HANDED_OUT: tuple[type, ...] = (
     runstate.AsyncAgent,
+    runstate.Delivery,
     runstate.Execution,
     runstate.ExecutionScope,
     runstate.Subscription,
@@ -39,6 +40,9 @@ FACTS: tuple[type, ...] = (
     runstate.Failed,
     runstate.Fence,
     runstate.Finding,
+    runstate.Notice,
+    runstate.NoticeRecord,
+    runstate.OutboxRecord,
     runstate.PhaseChange,
     runstate.RejectedMove,
     runstate.Statistics,

@@ -21,7 +21,7 @@ SOURCE = Path(__file__).resolve().parent.parent / "core" / "runstate"
 LAYERS = """
     _states _version _clock _deadlines _ids _wake
     _errors _presence _turns _async
-    _json _checks _peek _doctor._holders _loops
+    _json _checks _peek _doctor._holders _loops _calling
     _records _policies
     _fleet _outcomes
     _notices
@@ -40,12 +40,13 @@ LAYERS = """
     journal._postgres_outbox
     journal.memory journal.sqlite journal.postgres _decider _verify._fleet
     journal._writer _verify._file _verify._server _doctor._file _doctor._server _verdicts _execution _events
-    _durable _breaker
-    _verify _doctor _watch _scope _reading _liveness
+    _durable _breaker _deliverer
+    _delivery _verify _doctor _watch _scope _reading _liveness
     _attempts
     _chain
     _agents _member
     _remote _decorators
+    _notifying
     _creating
     _tracker
     _open
@@ -69,7 +70,14 @@ OUTSIDE = {
     "beartype": {"_checks"},
     "pydantic_core": {"_codec", "_fleet_codec", "_json", "legacy"},
     "pydantic": {"cli", "legacy"},
-    "sqlite3": {"journal.sqlite", "journal._sqlite_file", "journal._sqlite_fleet", "journal._sqlite_outbox", "_verify._file", "_doctor._file"},
+    "sqlite3": {
+        "journal.sqlite",
+        "journal._sqlite_file",
+        "journal._sqlite_fleet",
+        "journal._sqlite_outbox",
+        "_verify._file",
+        "_doctor._file",
+    },
     "psycopg": {
         *("journal.postgres", "journal._postgres_bell", "journal._postgres_connection", "journal._migrations"),
         *(
@@ -85,12 +93,14 @@ OUTSIDE = {
     "cyclopts": {"cli"},
     "rich": {"cli"},
     "libcst": {"migrate"},
-    "trio": {"_async", "testing"},
+    "trio": {"_async", "_calling", "testing"},
     "mypy": {"mypy_plugin"},
 }
 """What is not ours, or is heavy, and the only modules or adapters that may import it."""
 
-ASYNCHRONOUS = {"_async", "_attempts", "_chain", "_durable", "_events", "_scope", "_agents", "_reading", "_tracker"}
+ASYNCHRONOUS = {
+    *("_async", "_attempts", "_calling", "_chain", "_durable", "_events", "_scope", "_agents", "_reading", "_tracker"),
+}
 """The only modules of the core that may contain `async def`: what they do may block."""
 
 UNSUITED_TO_DECIDING = {"asyncio", "logging", "multiprocessing", "selectors", "sqlite3", "subprocess"}

@@ -39,6 +39,10 @@ from ._fleet import RejectedMove as RejectedMove
 from ._fleet import Worker as Worker
 from ._fleet import WorkerState as WorkerState
 from ._json import Json as Json
+from ._notices import Notice as Notice
+from ._notices import NoticeRecord as NoticeRecord
+from ._notices import NoticeState as NoticeState
+from ._notices import OutboxRecord as OutboxRecord
 from ._outcomes import Cancelled as Cancelled
 from ._outcomes import Completed as Completed
 from ._outcomes import Died as Died
@@ -66,6 +70,7 @@ from ._version import __version__ as __version__
 if TYPE_CHECKING:
     from ._agents import AsyncAgent as AsyncAgent
     from ._agents import SyncAgent as SyncAgent
+    from ._delivery import Delivery as Delivery
     from ._doctor import Diagnosis as Diagnosis
     from ._doctor import Severity as Severity
     from ._doctor import diagnose as diagnose
@@ -84,6 +89,7 @@ else:
 
     _HOMES = {
         "_agents": ("AsyncAgent", "SyncAgent"),
+        "_delivery": ("Delivery",),
         "_doctor": ("Diagnosis", "Severity", "diagnose"),
         "_events": ("Subscription",),
         "_execution": ("Execution",),
@@ -116,6 +122,7 @@ __all__ = [
     "Clock",
     "Completed",
     "Created",
+    "Delivery",
     "Diagnosis",
     "Died",
     "DuplicateMessageError",
@@ -148,6 +155,10 @@ __all__ = [
     "NotBoundError",
     "NotJsonError",
     "NotOwnerError",
+    "Notice",
+    "NoticeRecord",
+    "NoticeState",
+    "OutboxRecord",
     "Outcome",
     "Phase",
     "PhaseChange",

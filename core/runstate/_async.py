@@ -71,6 +71,9 @@ class Body(Protocol):
 class AsyncLibrary(Protocol):
     """One library, in the loop that the caller runs in."""
 
+    name: str
+    """What it is imported as."""
+
     def signal(self) -> Signal:
         """Make a signal."""
         ...
@@ -212,6 +215,8 @@ class _AsyncioBody:
 
 
 class _Asyncio:
+    name = "asyncio"
+
     def signal(self) -> Signal:
         return _AsyncioSignal()
 
@@ -302,6 +307,8 @@ class _TrioBody:
 
 
 class _Trio:
+    name = "trio"
+
     def signal(self) -> Signal:
         return _TrioSignal()
 

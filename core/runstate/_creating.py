@@ -11,7 +11,7 @@ from ._errors import DuplicateMessageError, InvalidValueError, ResultTooLargeErr
 from ._execution import Execution
 from ._json import encode_json
 from ._records import Selection
-from ._remote import ExecutionRemote
+from ._notifying import ExecutionNotifier
 from ._scope import ExecutionScope, Pending
 from ._states import ExecutionState
 
@@ -33,7 +33,7 @@ class Place(NamedTuple):
     message_id: str | None
 
 
-class ExecutionCreator(ExecutionRemote):
+class ExecutionCreator(ExecutionNotifier):
     """Creates executions."""
 
     _default_timeout: float | None

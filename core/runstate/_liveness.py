@@ -356,8 +356,8 @@ class Liveness:
                 logger.error(
                     "runstate: worker %s is gone: %s. Ended %d executions of it", name, death.seen, len(buried)
                 )
-                self._owner.hear()
-                self.ring_peers()
+            self._owner.hear()  # in any case: what it had claimed is free
+            self.ring_peers()
 
     def _carry_out_requests(self) -> None:
         if self._name is not None:

@@ -80,6 +80,8 @@ class Member:
         self._lock = threading.Lock()
         self._duplicated: dict[str, Loss] = {}
         """The newest executions that were refused as duplicates: more entries of theirs may be on their way."""
+        self.is_reader: bool = read_only
+        """Whether the tracker only looks on."""
         self.fleet: Fleet | None = journal if isinstance(journal, Fleet) else None
         self.liveness: Liveness | None = None
         """Keeps it alive for the others; None where there are no others, and where the tracker only looks on."""

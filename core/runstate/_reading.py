@@ -25,6 +25,7 @@ from ._events import News, Subscription
 from ._fleet import CancelRequest, RejectedMove, Worker
 from ._json import Json
 from ._live import Live
+from ._notices import NoticeTally
 from ._outcomes import Outcome, outcome_of
 from ._records import Entry, ExecutionRecord, Limits, Selection, Statistics, Transition
 from ._states import ExecutionState
@@ -43,6 +44,7 @@ class ExecutionReader:
     _decider: Decider
     _news: News
     _writer: JournalWriter
+    _tally: NoticeTally
 
     @checked
     def get(self, execution_id: str) -> ExecutionRecord:
@@ -317,7 +319,8 @@ class ExecutionReader:
     def statistics(self) -> Statistics:
         """Return what this tracker has done since it was opened."""
         counts, writer, buffer = self._decider.counts(), self._writer, self._buffer
-        failure = buffer.failure
+        failure, tally = buffer.failure, self._tally
+        median, nearly_all, longest = tally.delays()
         return Statistics(
             created=counts.created,
             live=counts.live,
@@ -328,6 +331,12 @@ class ExecutionReader:
             written=writer.written,
             commits=writer.commits,
             journal_failure=None if failure is None else str(failure),
+            notices_delivered=tally.delivered,
+            notices_retried=tally.retried,
+            notices_parked=tally.parked,
+            notice_delay_p50=median,
+            notice_delay_p99=nearly_all,
+            notice_delay_max=longest,
         )
 
     def _get(self, execution_id: str, within: float | None = None) -> ExecutionRecord:

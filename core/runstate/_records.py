@@ -245,3 +245,15 @@ class Statistics(NamedTuple):
     """Batches that they were written in."""
     journal_failure: str | None
     """Why the journal cannot be written now, or None."""
+    notices_delivered: int = 0
+    """Notices that this tracker has delivered."""
+    notices_retried: int = 0
+    """Attempts to deliver that failed and are followed by another."""
+    notices_parked: int = 0
+    """Notices that were given up here."""
+    notice_delay_p50: float | None = None
+    """Seconds from an end to the return of the function that was told of it, the median of the newest 1,024 deliveries; None without any."""
+    notice_delay_p99: float | None = None
+    """The same, which 99 of 100 do not exceed."""
+    notice_delay_max: float | None = None
+    """The same, the longest."""

@@ -95,6 +95,7 @@ class ExecutionTracker(ExecutionCreator):
             self, journal, self._decider, self._news, clock, lease, threaded=threaded, read_only=read_only
         )
         self._writer = JournalWriter(journal, self._buffer, member.join, member.written, member.refused)
+        self._begin_notifying(clock)
         self._closing = threading.Lock()
         self._is_closed = False
         self._started = False
@@ -311,10 +312,12 @@ class ExecutionTracker(ExecutionCreator):
             try:
                 self._writer.close()
             except BaseException:
+                self._close_deliverers(drain=False)
                 self._journal.close()  # it connects again when the next close tries: nothing is held open meanwhile
                 raise
             self._is_closed = True  # only now: what could not be written is tried again by the next close, or at exit
             track_no_more(self)
+            self._close_deliverers(drain=True)
             self._member.close()
             self._news.close()
             self._breakers.close()
@@ -358,5 +361,6 @@ class ExecutionTracker(ExecutionCreator):
         self._news.after_fork()
         self._member.after_fork()
         self._breakers.after_fork()
+        self._begin_notifying(self._clock)
         self._closing = threading.Lock()
         self._started = False

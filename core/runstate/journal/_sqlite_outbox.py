@@ -107,6 +107,7 @@ class SqliteOutbox(SqliteFleet):
         for one in chosen:
             asked = {**facts, "number": one.number}
             if connection.execute(_sql_outbox.CLAIM, asked).rowcount:
+                attempts: int
                 attempts, *record = connection.execute(_sql_outbox.CLAIMED, asked).fetchone()
                 claimed.append(Notice(one.notice_id, attempts, record_of(tuple(record))))
         return claimed
