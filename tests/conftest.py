@@ -29,7 +29,8 @@ def clock() -> FakeClock:
 
 
 ON_A_SERVER = {
-    "journal", "scenarios", "test_events", "test_breaker", "test_exit", "test_flush", "test_limits", "test_messages", "test_retries", "test_scope", "test_scope_journal",
+    "journal", "scenarios", "test_breaker", "test_delivery", "test_events", "test_exit", "test_flush", "test_limits", "test_messages",
+    "test_retries", "test_scope", "test_scope_journal",
     "test_scope_troubles", "test_tracker", "test_wait",
 }  # fmt: skip
 """The tests that run on PostgreSQL too, as modules and packages. What the rest say of a store they say of its protocol, and each

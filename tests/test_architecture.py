@@ -30,7 +30,7 @@ LAYERS = """
     journal._log _registry journal._sql_entries journal._sql_chain journal._memory_log
     _reports _burial _verify._log _doctor._fleet _fleet_codec journal._rows journal._postgres_rules journal._postgres_connection
     journal._sql_outbox journal._postgres_outbox_schema journal._postgres_outbox_sql journal._memory_outbox
-    journal._sql_fleet
+    journal._sql_fleet _doctor._notices
     journal._sql journal._postgres_sql journal._postgres_schema journal._postgres_fleet_schema
     journal._postgres_chain_schema
     journal._sqlite_file journal._postgres_bell journal._migrations journal._postgres_fleet_sql
@@ -39,6 +39,7 @@ LAYERS = """
     journal._postgres_fleet journal._sqlite_outbox
     journal._postgres_outbox
     journal.memory journal.sqlite journal.postgres _decider _verify._fleet
+    _verify._notices
     journal._writer _verify._file _verify._server _doctor._file _doctor._server _verdicts _execution _events
     _durable _breaker _deliverer
     _delivery _verify _doctor _watch _scope _reading _liveness

@@ -12,6 +12,7 @@ from runstate import verify
 
 from .forging import EVIDENCE, fleet_journal, forge, rules
 from .test_verify import DAMAGES, Damage
+from .test_verify_notices import NOTICE_DAMAGES
 
 X, LATE, ASKED, Z = 1, 2, 3, 4
 NAMES = {X: "x", LATE: "late", ASKED: "asked", Z: "z"}
@@ -112,9 +113,9 @@ def test_every_damage_of_a_fleet_is_named(journal: Path, damage: Damage) -> None
 
 
 def test_every_rule_is_tested() -> None:
-    """The rules that the documentation lists are those that the tests break, here and in `test_verify`."""
+    """The rules that the documentation lists are those that the tests break, here, in `test_verify` and in `test_verify_notices`."""
     documented = set(re.findall(r"^\| `(\w+)` \|", verify_module.__doc__ or "", re.MULTILINE))
     broken = {"file", "format", "version", "unique", "integrity"}.union(
-        *({damage.rule, *damage.besides} for damage in (*DAMAGES, *FLEET_DAMAGES))
+        *({damage.rule, *damage.besides} for damage in (*DAMAGES, *FLEET_DAMAGES, *NOTICE_DAMAGES))
     )
     assert documented == broken

@@ -12,7 +12,7 @@ from ._codec import decode_transition
 from ._errors import RecordDecodeError
 from ._fleet import CancelRequest, Fence, Peer, RejectedMove, Worker
 from ._notices import NoticeRecord, NoticeState, OutboxRecord
-from ._states import TERMINAL, Cause, ExecutionState, in_table_order
+from ._states import Cause, ExecutionState
 
 _NAME: Final = cs.str_schema(strict=True, min_length=1)
 _MAYBE_NAME: Final = cs.nullable_schema(_NAME)
@@ -57,7 +57,7 @@ _notice: Final = _validator(
     agent=_NAME,
     thread_id=_NAME,
     user_id=_NAME,
-    end=cs.enum_schema(ExecutionState, list(in_table_order(TERMINAL)), strict=False),
+    end=cs.enum_schema(ExecutionState, list(ExecutionState), strict=False),
     ended_at_ns=_COUNT,
     attempts=_COUNT,
     due_at_ns=_COUNT,
@@ -117,6 +117,8 @@ def decode_notice(row: Mapping[str, object]) -> NoticeRecord:
         RecordDecodeError: It is not valid.
     """
     fields = _validate(_notice, row)
+    if not fields["end"].is_terminal:
+        raise RecordDecodeError("end", "a state in which an execution has ended", fields["end"].value)
     due_at_ns, now_ns = fields.pop("due_at_ns"), fields.pop("now_ns")
     delivered_at_ns, parked_at_ns = fields["delivered_at_ns"], fields["parked_at_ns"]
     if delivered_at_ns is not None and parked_at_ns is not None:

@@ -7,11 +7,12 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any, cast
 
 import runstate
-from runstate import ExecutionTracker, FencedError
+from runstate import ExecutionTracker, FencedError, Notice
 
 from .answering import ask, fail
 
@@ -110,6 +111,38 @@ def _complete(tracker: ExecutionTracker, execution_id: str, result: str) -> str:
     return "done"
 
 
+def _deliver(tracker: ExecutionTracker, manner: str, told: str, threads: list[str] | None = None) -> str:
+    """Deliver the default outbox; the function writes each id into a file, and then returns, raises, or waits to be let go."""
+
+    def tell(notice: Notice) -> None:
+        with Path(told).open("a") as file:
+            file.write(f"{notice.notice_id}\n")
+        if manner == "raise":
+            raise ConnectionError("nobody is there")
+        while manner == "wait" and not Path(f"{told}.go").exists():
+            time.sleep(0.01)
+
+    tracker.deliver(tell, attempts=2, threads=None if threads is None else lambda: threads)
+    return "delivering"
+
+
+def _rest(tracker: ExecutionTracker) -> str:
+    """Wait until nothing is being delivered here, and all is said about it."""
+    deliverer = tracker._deliverers["default"]
+    while deliverer._under_way or deliverer._settled or not deliverer._finished.empty():
+        time.sleep(0.01)
+    return "resting"
+
+
+def _finish(tracker: ExecutionTracker, count: int, thread_id: str = "t-1") -> list[str]:
+    """Complete executions, durably."""
+    runs = [tracker.create(**{**WHO, "thread_id": thread_id}).run() for _ in range(count)]
+    for run in runs:
+        run.complete("done")
+    tracker.flush()
+    return [run.execution_id for run in runs]
+
+
 def _fork(tracker: ExecutionTracker) -> int:
     """Have a forked child sleep; give its process id."""
     child = os.fork()
@@ -122,6 +155,7 @@ def main(place: str, lease: float) -> None:
     """Do what the standard input says."""
     orders: dict[str, Any] = {"begin": _begin, "work": _work, "complete": _complete, "fork": _fork}
     orders |= {"ask": ask, "fail": fail}
+    orders |= {"deliver": _deliver, "finish": _finish, "rest": _rest}
     with runstate.open(place, lease=lease) as tracker:
         tracker.create(**WHO).cancel()  # so that it is a worker
         tracker.flush()

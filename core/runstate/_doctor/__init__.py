@@ -13,6 +13,7 @@ at any time, also while all workers write.
 | `worker` | who is alive, and who is gone, expired, standing still or fenced and has left something live |
 | `execution` | whatever hangs although its owner is well: past its limit, silent |
 | `request` | requests to cancel that nobody carries out |
+| `notice` | what was given up to tell users, what nobody has told them for long, and what was removed before anybody did |
 | `clock` | how far clocks are apart: this machine's, the store's, and, as far as it can be known, the workers' |
 | `retention` | what is kept, and how old it is |
 

@@ -24,6 +24,7 @@ from ..journal._sqlite_vigil import SEEN, file_name, folder_of
 from . import _holders
 from ._diagnosis import Diagnosis, counted, fine, problem, size, span, warning
 from ._fleet import Fleet, fleet, retention
+from ._notices import notices
 
 BUSY_TIMEOUT: Final = 2.0
 """Seconds to wait for who locks the file."""
@@ -116,7 +117,9 @@ def _diagnosed(file: Path, connection: sqlite3.Connection, *, immutable: bool) -
     yield from _look_around(file, workers, present, gone)
     now_ns = clock.time_ns()
     live = f"{is_live('x.state')} AND x.seq > 0"
-    yield from fleet(Fleet(read, "", live, workers, read(_ROWS)[0]["many"], present, gone, now_ns))
+    found = Fleet(read, "", live, workers, read(_ROWS)[0]["many"], present, gone, now_ns)
+    yield from fleet(found)
+    yield from notices(found)
     here = (
         f"leases go by this machine's monotonic clock, in its boot {boot}"
         if boot

@@ -22,6 +22,7 @@ from ..journal._postgres_fleet_schema import LIVE
 from ..journal._postgres_rules import LOCKS, PEN, PRESENT
 from ._diagnosis import Diagnosis, counted, fine, problem, size, span, warning
 from ._fleet import APART, Fleet, fleet, retention
+from ._notices import notices
 
 SLOW: Final = 1.0
 """Seconds that a lock may be held or waited for until it is named."""
@@ -155,7 +156,9 @@ def _diagnosed(server: _Server) -> Iterator[Diagnosis]:
     workers = [decode_worker(row) for row in server.read(_postgres_fleet_sql.WORKERS.decode(), {"departed": 0})]
     present, gone = _look_around(server, workers)
     rows: int = server.read(_ROWS)[0]["many"]
-    yield from fleet(Fleet(server.read, "runstate.", LIVE, workers, rows, present, gone, now_ns))
+    found = Fleet(server.read, "runstate.", LIVE, workers, rows, present, gone, now_ns)
+    yield from fleet(found)
+    yield from notices(found)
     (ended,) = server.read(_ENDED)
     yield retention(ended["many"], ended["oldest"], meta["pruned"], now_ns, meta["looked"])
 

@@ -13,7 +13,7 @@ rules off, or truncated by a copy. So nothing here trusts anything: each rule is
 | `schema` | tables, constraints, indexes and triggers are exactly those rendered from the transition table |
 | `meta` | the bookkeeping is there, and no position can be given out twice |
 | `unique` | no id names two executions |
-| `orphan` | every entry, request and rejected end belongs to an execution |
+| `orphan` | every entry, request, rejected end and notice belongs to an execution |
 | `decode` | every row decodes strictly, JSON columns too |
 | `log` | an execution's entries are numbered 1 to n without a gap, stored in that order, and begin with its creation |
 | `transition` | every move is in the table, and starts where the last one ended |
@@ -24,6 +24,8 @@ rules off, or truncated by a copy. So nothing here trusts anything: each rule is
 | `fence` | nothing was written by a worker after it had left or was fenced, which another did for a cause of DEAD |
 | `request` | every request to cancel decodes strictly |
 | `rejected` | a rejected end is one, and was tried by the owner, who was fenced and had not ended the execution |
+| `outbox` | every outbox decodes strictly, and is open since a position that was given out |
+| `notice` | every end since an outbox was opened has its notice there, and no other has; a notice decodes strictly, and says who delivered it |
 | `time` | within an execution, time never goes back |
 | `fold` | state, seq, times and phase of an execution are what its entries add up to |
 

@@ -14,7 +14,7 @@ from typing import Final
 from .._errors import JournalVersionError, describe
 from .._states import TERMINAL, in_table_order
 from ..journal import _sql
-from . import _fleet
+from . import _fleet, _notices
 from ._finding import Finding
 from ._log import ExecutionLog, Row, Value, id_text, named
 
@@ -139,6 +139,7 @@ def _checked(name: str, connection: sqlite3.Connection) -> Iterator[Finding]:
     yield from _guarded("the workers", _fleet.workers(connection.execute, _SQLITE))
     yield from _guarded("the requests", _fleet.requests(connection.execute, _SQLITE))
     yield from _guarded("the rejected ends", _fleet.rejected(connection.execute, _SQLITE))
+    yield from _guarded("the notices", _notices.notices(connection.execute, _SQLITE))
     yield from _guarded("the executions", _executions(connection))
 
 

@@ -15,7 +15,7 @@ from psycopg.rows import dict_row
 from .._errors import JournalCorruptError, JournalError, JournalVersionError, describe
 from ..journal import _migrations
 from ..journal._postgres_connection import Address, translated
-from . import _fleet
+from . import _fleet, _notices
 from ._finding import Finding
 from ._log import ExecutionLog, Row, id_text
 
@@ -133,7 +133,7 @@ def _checked(name: str, connection: Connection) -> Iterator[Finding]:
         )
     for number, what in connection.execute(_NOTES_OF_NOTHING):
         yield Finding("orphan", None, f"{what} belongs to execution number {number}, which is not there")
-    for check in (_fleet.workers, _fleet.requests, _fleet.rejected):
+    for check in (_fleet.workers, _fleet.requests, _fleet.rejected, _notices.notices):
         yield from check(lambda query: _rows(connection, "fleet", query.encode()), _POSTGRES)
     yield from _executions(connection)
 

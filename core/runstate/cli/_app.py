@@ -11,7 +11,7 @@ from cyclopts import App, Parameter
 from rich.text import Text
 
 import runstate
-from runstate import ExecutionState, ExecutionTracker, Severity
+from runstate import ExecutionState, ExecutionTracker, NoticeState, Severity
 
 from ._console import (  # fmt: skip
     UsageError,
@@ -25,10 +25,13 @@ from ._console import (  # fmt: skip
 from ._diagram import mermaid
 from ._exits import OK, UNREADABLE, WRONG, complain, ended
 from ._fleet import diagnoses_view, request_text, verdict_text, workers_view
+from ._notices import notices_view, outboxes_view, retried
 from ._plain import (  # fmt: skip
     diagnosis_data,
     entry_data,
     finding_data,
+    notice_data,
+    outbox_data,
     record_data,
     rejected_data,
     request_data,
@@ -38,8 +41,8 @@ from ._plain import (  # fmt: skip
 from ._views import execution_view, executions_view, findings_view, states_view
 
 _HELP: Final = """\
-Look into the journal of agent executions, its workers and its health; cancel
-executions; check code that uses it.
+Look into the journal of agent executions, its workers, its notices and its
+health; cancel executions; check code that uses it.
 
 Exit codes:
   0    fine
@@ -189,6 +192,30 @@ def cancel(
         )
         print_view(said, Text("it is ").append_text(state_text(record.state, record.cause)))
     return WRONG if record.is_terminal and record.state is not ExecutionState.CANCELLED else OK
+
+
+@app.command
+def notices(
+    journal: _Journal = "runs.db",
+    *,
+    state: Annotated[NoticeState | None, Parameter(help="In this state.")] = None,
+    outbox: Annotated[str | None, Parameter(help="In this outbox.")] = None,
+    thread_id: Annotated[str | None, Parameter(help="Of this conversation.")] = None,
+    limit: Annotated[int, Parameter(help="At most this many, of the newest executions.")] = 100,
+    retry: Annotated[list[str] | None, Parameter(negative="", help="Try this one at once; may be repeated.")] = None,
+    json: _Json = False,
+) -> int:
+    """List what users are to be told of ends, and what became of it; with --retry have it tried again."""
+    found = retried(journal, retry, outbox) if retry else None
+    with _open(journal) as tracker:
+        if found is None:
+            found = tracker.notices(outbox=outbox, state=state, thread_id=thread_id, limit=limit)
+        outboxes = tracker.outboxes()
+    if json:
+        print_json({"notices": [notice_data(one) for one in found], "outboxes": [outbox_data(one) for one in outboxes]})
+        return OK
+    print_view(*((notices_view(found), "") if found else ()), outboxes_view(outboxes))
+    return OK
 
 
 @app.command

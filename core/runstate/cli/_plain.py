@@ -18,6 +18,8 @@ from runstate import (
     ExecutionState,
     Fence,
     Finding,
+    NoticeRecord,
+    OutboxRecord,
     Phase,
     PhaseChange,
     RejectedMove,
@@ -73,6 +75,16 @@ def request_data(request: CancelRequest) -> dict[str, Plain]:
 def rejected_data(rejected: RejectedMove) -> dict[str, Plain]:
     """Describe an end that came too late as data."""
     return {"move": entry_data(rejected.move), "rejected_at_ns": rejected.rejected_at_ns}
+
+
+def notice_data(notice: NoticeRecord) -> dict[str, Plain]:
+    """Describe a notice as data."""
+    return {name: _plain(value) for name, value in notice._asdict().items()}
+
+
+def outbox_data(outbox: OutboxRecord) -> dict[str, Plain]:
+    """Describe an outbox as data."""
+    return {name: _plain(value) for name, value in outbox._asdict().items()}
 
 
 def diagnosis_data(diagnosis: Diagnosis) -> dict[str, Plain]:

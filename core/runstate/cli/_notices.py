@@ -1,0 +1,99 @@
+"""What `runstate notices` shows, and how it has notices tried again."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from rich.console import Group, RenderableType
+from rich.text import Text
+
+import runstate
+from runstate import NoticeRecord, NoticeState, OutboxRecord
+
+from ._console import UsageError, moment, shown, span, state_text
+from ._listing import Listing
+
+_STATES: Final = {NoticeState.PENDING: "yellow", NoticeState.DELIVERED: "green", NoticeState.PARKED: "bold red"}
+_NAME: Final = 40
+"""Characters of a name that a listing shows."""
+
+
+def retried(journal: str, notice_ids: Sequence[str], outbox: str | None) -> tuple[NoticeRecord, ...]:
+    """Have notices tried at once; return what they are now.
+
+    Args:
+        journal: Where.
+        notice_ids: Which.
+        outbox: In which outbox; None is the only one that there is.
+
+    Raises:
+        UsageError: There are several outboxes, and none is named.
+    """
+    with runstate.open(
+        journal, read_only=True
+    ) as reader:  # before it is opened for writing, which would make a journal
+        for notice_id in notice_ids:
+            reader.get(notice_id)
+        known = [one.name for one in reader.outboxes()]
+    if outbox is None and len(known) > 1:
+        raise UsageError(f"there are several outboxes; say in which one, with --outbox: {', '.join(known)}")
+    name = outbox or (known or ["default"])[0]
+    with runstate.open(journal) as tracker:
+        for notice_id in notice_ids:
+            tracker.retry_notice(notice_id, outbox=name)
+        found = tracker.notices(outbox=name, limit=1_000_000)
+    return tuple(one for one in found if one.notice_id in set(notice_ids))
+
+
+def notices_view(notices: Sequence[NoticeRecord]) -> RenderableType:
+    """Notices, one a row."""
+    last = "why the last attempt failed"
+    columns = {
+        "notice": [shown(notice.notice_id, "bold") for notice in notices],
+        "state": [_state(notice) for notice in notices],
+        "age": [Text(span(notice.age)) for notice in notices],
+        "tries": [Text(str(notice.attempts)) for notice in notices],
+        "end": [state_text(notice.end) for notice in notices],
+        "thread": [shown(notice.thread_id, limit=_NAME) for notice in notices],
+        last: [Text("") if notice.error is None else shown(notice.error, "dim", 100) for notice in notices],
+        "ended (UTC)": [Text(moment(notice.ended_at_ns)) for notice in notices],
+        "outbox": [shown(notice.outbox, limit=_NAME) for notice in notices],
+        "user": [shown(notice.user_id, limit=_NAME) for notice in notices],
+        "claimed by": [Text("") if notice.claimed_by is None else shown(notice.claimed_by) for notice in notices],
+    }
+    by_importance = (
+        "notice",
+        "state",
+        "age",
+        "tries",
+        "thread",
+        last,
+        "end",
+        "outbox",
+        "claimed by",
+        "ended (UTC)",
+        "user",
+    )
+    return Listing(columns, by_importance, right={"age", "tries"}, cut=last)
+
+
+def _state(notice: NoticeRecord) -> Text:
+    text = Text(notice.state.name, _STATES[notice.state])
+    if notice.due_in:
+        text.append(f" in {span(notice.due_in)}", "dim")
+    return text
+
+
+def outboxes_view(outboxes: Sequence[OutboxRecord]) -> RenderableType:
+    """Outboxes, one a line."""
+    return Group(*(_outbox_text(outbox) for outbox in outboxes)) if outboxes else Text("no outbox is open", "dim")
+
+
+def _outbox_text(outbox: OutboxRecord) -> Text:
+    text = Text("outbox ").append_text(shown(outbox.name, "bold"))
+    text.append(f": {outbox.pending:,} pending, ")
+    text.append(f"{outbox.parked:,} parked", "bold red" if outbox.parked else "")
+    if outbox.lost:
+        text.append(f", {outbox.lost:,} removed undelivered", "red")
+    return text.append(f"; open since {moment(outbox.since_ns)} UTC", "dim")
