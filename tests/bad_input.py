@@ -20,6 +20,7 @@ from typing import Any, NamedTuple
 import runstate
 from runstate import (
     Clock,
+    Delivery,
     Execution,
     ExecutionScope,
     ExecutionState,
@@ -102,6 +103,14 @@ class Trial:
         running.phase(Phase.THINKING, "before")
         return running
 
+    def noticed(self) -> str:
+        """Make an execution that has ended, and of whose end there is a notice; its id."""
+        self.tracker.deliver(id, threads=list).close()
+        running = self.running()
+        running.complete("an end to be told of")
+        self.tracker.flush()
+        return running.execution_id
+
     def receiver(self, owner: str) -> Any:
         """Make what a method is called on."""
         if owner == "ExecutionTracker":
@@ -138,6 +147,9 @@ class Trial:
                 if owner in ("ExecutionTracker.wait", "ExecutionTracker.await_outcome"):
                     running.complete("an end to wait for")
                 made[parameter.name] = running.execution_id
+            elif parameter.name in ("notice_id", "outbox"):
+                made[parameter.name] = self.noticed() if parameter.name == "notice_id" else "default"
+                self.noticed()
             elif parameter.name in ("url", "path"):
                 made[parameter.name] = self.directory / JOURNAL
                 runstate.open(self.directory / JOURNAL).close()
@@ -188,7 +200,7 @@ def _use(given: object, owner: str) -> None:
     elif isinstance(given, ExecutionScope):
         with given as running:
             running.complete()
-    elif isinstance(given, ExecutionTracker | Subscription):
+    elif isinstance(given, ExecutionTracker | Subscription | Delivery):
         given.close()
     elif owner.endswith(".bind") and callable(given):
         _use(given(), "")

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from enum import Enum, StrEnum
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -26,6 +26,8 @@ from runstate import (
     InvalidValueError,
     JournalError,
     Limits,
+    Notice,
+    NoticeState,
     NotJsonError,
     Phase,
     ResultTooLargeError,
@@ -173,6 +175,8 @@ ONCE = {("ExecutionTracker.create", "message_id"), ("ExecutionTracker.execution"
 """Texts that are taken once: the text of the enumeration is that of a state, which was tried before it."""
 FUTURE_IDS = {("ExecutionTracker.subscribe", "execution_id"), ("ExecutionTracker.find", "retry_of")}
 """Ids of executions that need not be there yet."""
+OPEN_OUTBOXES = {("ExecutionTracker.retry_notice", "outbox"), ("ExecutionTracker.remove_outbox", "outbox")}
+"""Names of outboxes that must be open; none that is tried is."""
 REPORTED = {("verify", "path")}
 """Paths that may lead nowhere: what is wrong with the file is the answer, not an error."""
 FOUND = {("diagnose", "url")}
@@ -183,6 +187,9 @@ RANGES = {
     ("ExecutionTracker.find", "limit"): (1, 1_000_000),
     ("ExecutionTracker.subscribe", "after"): (0, 2**63 - 1),
     ("ExecutionTracker.workers", "departed"): (0, 1_000_000),
+    ("ExecutionTracker.notices", "limit"): (1, 1_000_000),
+    ("ExecutionTracker.deliver", "attempts"): (1, 1_000),
+    ("ExecutionTracker.deliver", "concurrency"): (1, 1_000),
 }
 """The integers that each int parameter takes; a new one has to be added here. Those of `Limits` are 1 to 2**62."""
 
@@ -213,7 +220,7 @@ def _text(parameter: Parameter, value: object) -> Verdict:
     place = (parameter.owner, parameter.name)
     if not isinstance(value, str):
         return StateTypeError
-    if parameter.name in {"execution_id", "retry_of"} and place not in FUTURE_IDS:
+    if parameter.name in {"execution_id", "notice_id", "retry_of"} and place not in FUTURE_IDS:
         return (InvalidValueError, UnknownExecutionError)
     if place in ANY_TEXT:
         return ACCEPTED
@@ -223,7 +230,7 @@ def _text(parameter: Parameter, value: object) -> Verdict:
         return ResultTooLargeError
     if "\0" in value or not _is_unicode(value) or (not value and place not in FREE_TEXT):
         return InvalidValueError
-    return ACCEPTED
+    return InvalidValueError if place in OPEN_OUTBOXES else ACCEPTED
 
 
 def _seconds(parameter: Parameter, value: object) -> Verdict:
@@ -308,6 +315,10 @@ def _only(*types: type) -> Callable[[Parameter, object], Verdict]:
     return lambda parameter, value: ACCEPTED if isinstance(value, types) else StateTypeError
 
 
+def _callable(parameter: Parameter, value: object) -> Verdict:
+    return ACCEPTED if callable(value) else StateTypeError
+
+
 RULES: dict[Any, Callable[[Parameter, object], Verdict]] = {
     str: _text,
     str | None: _optional(_text),
@@ -319,6 +330,9 @@ RULES: dict[Any, Callable[[Parameter, object], Verdict]] = {
     Mapping[str, object] | None: _optional(_metadata),
     ExecutionState: _member(ExecutionState),
     ExecutionState | None: _optional(_member(ExecutionState)),
+    NoticeState | None: _optional(_member(NoticeState)),
+    Callable[[Notice], object]: _callable,
+    Callable[[], Collection[str]] | None: _optional(_callable),
     Phase: _member(Phase),
     Cause: _cause,
     Cause | None: _optional(_cause),

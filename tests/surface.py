@@ -12,7 +12,7 @@ from enum import Enum
 from typing import Any, get_type_hints
 
 import runstate
-from runstate import ExecutionState, ExecutionTracker, Limits, Phase
+from runstate import ExecutionState, ExecutionTracker, Limits, Notice, Phase
 
 from .bad_values import Parameter
 
@@ -106,6 +106,7 @@ GOOD: dict[Any, object] = {
     Phase: Phase.THINKING,
     str | BaseException: "broken",
     Callable[[], Mapping[str, object]]: dict,
+    Callable[[Notice], object]: id,
 }
 """A good value for each annotation that a required parameter may have; ids, journals and urls come from the trial."""
 

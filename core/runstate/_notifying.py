@@ -80,6 +80,9 @@ class ExecutionNotifier(ExecutionRemote):
             JournalError: The outbox cannot be opened.
             TrackerClosedError: The tracker is closed.
         """
+        for parameter, value in (("function", function), ("threads", threads)):
+            if not callable(value) and not (parameter == "threads" and value is None):
+                raise wrong_type(parameter, value, "something to call")
         name = text("outbox", outbox, self._limits.name_bytes)
         settings = Settings(
             threads,

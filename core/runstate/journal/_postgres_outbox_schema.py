@@ -31,7 +31,7 @@ def _raise(message: str) -> str:
     return f"RAISE EXCEPTION USING ERRCODE = 'integrity_constraint_violation', MESSAGE = {quoted(message)};"
 
 
-NOTE_ONE: Final = f"""IF {has_ended("one.target")} THEN
+NOTE_ONE: Final = f"""IF {has_ended("one.target")} AND EXISTS (SELECT FROM runstate.outboxes) THEN
             INSERT INTO runstate.notices (number, outbox, ended_at_ns)
             SELECT one.number, o.number, one.at_ns FROM runstate.outboxes AS o;
         END IF;
