@@ -10,8 +10,8 @@ from ._checks import checked, names, seconds, text
 from ._errors import DuplicateMessageError, InvalidValueError, ResultTooLargeError, RunstateError, wrong_type
 from ._execution import Execution
 from ._json import encode_json
-from ._records import Selection
 from ._notifying import ExecutionNotifier
+from ._records import Selection
 from ._scope import ExecutionScope, Pending
 from ._states import ExecutionState
 

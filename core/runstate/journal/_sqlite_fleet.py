@@ -84,7 +84,7 @@ class SqliteFleet(SqliteFile):
     def peers(self, /) -> Sequence[Peer]:
         """Read who is there, and who of the fenced is not settled. See `Fleet.peers`."""
         with self._reading() as connection:
-            rows = _rows(connection, _sql_fleet.PEERS, self._now())
+            rows = named_rows(connection, _sql_fleet.PEERS, self._now())
         return [decode_peer({**row, "expired": bool(row["expired"])}) for row in rows]
 
     def fence(
