@@ -27,7 +27,7 @@ LAYERS = """
     _notices
     journal._outbox journal._notice_rules
     _codec _buffer _live _lifecycle journal journal._rules _verify._finding _doctor._diagnosis
-    journal._log _registry journal._sql_entries journal._sql_chain journal._memory_log
+    journal._log _registry journal._sql_entries journal._sql_chain journal._memory_log journal._sqlite_pulse
     _reports _burial _verify._log _doctor._fleet _fleet_codec journal._rows journal._postgres_rules journal._postgres_connection
     journal._sql_outbox journal._postgres_outbox_schema journal._postgres_outbox_sql journal._memory_outbox
     journal._sql_fleet _doctor._notices
@@ -75,6 +75,7 @@ OUTSIDE = {
         "journal.sqlite",
         "journal._sqlite_file",
         "journal._sqlite_fleet",
+        "journal._sqlite_pulse",
         "journal._sqlite_outbox",
         "_verify._file",
         "_doctor._file",

@@ -185,9 +185,10 @@ class Team:
         log = self.folder / f"{number:05}.said"
         command = [sys.executable, "-m", "tests.chaos.worker", self.place.way(slot), str(log)]
         command += [str(self._seed * 10_007 + number), str(self._lease), str(self._agents)]
+        began_ns = time.time_ns()
         with (self.folder / f"{number:05}.stderr").open("wb") as stderr:
             process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=stderr)
-        self.harms[process.pid] = []
+        self.harms.setdefault(process.pid, []).append(Harm(kinds.BORN, began_ns))  # a pid comes again
         return process
 
     def _check(self, process: subprocess.Popen[bytes]) -> None:

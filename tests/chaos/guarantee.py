@@ -24,7 +24,7 @@ from runstate.journal import Fleet
 
 from . import sidelog
 from .faults import Harm
-from .schedule import AT_ONCE, END, FATAL
+from .schedule import AT_ONCE, BORN, END, FATAL
 from .sidelog import Said
 from .silences import expired, silences
 
@@ -160,7 +160,7 @@ class Check:
         if worker.incarnation in self._by_right:
             self.counts["leases that ran out by right"] += 1  # the machine had let its process not run
             return
-        done = [harm for harm in self.harms.get(worker.pid or 0, ()) if harm.began_ns <= worker.fence.at_ns]
+        done = self._harms(worker, worker.fence.at_ns)
         if (
             {harm.kind for harm in done} & {END}
             and worker.fence.cause is Cause.PROCESS_EXITED
@@ -180,6 +180,14 @@ class Check:
                 f"missed: {worker.incarnation} (pid {worker.pid}) was killed, and found dead only by {worker.fence.cause.name}"
             )
 
+    def _harms(self, worker: Worker, until_ns: int) -> list[Harm]:
+        """What was done to a worker's process until then; its pid may have been another process's before, and may be again."""
+        harms = self.harms.get(worker.pid or 0, ())
+        began_ns = [
+            harm.began_ns for harm in harms if harm.kind == BORN and harm.began_ns <= (worker.started_at_ns or 0)
+        ]
+        return [harm for harm in harms if max(began_ns, default=0) < harm.began_ns <= until_ns]
+
     def _buried(self, worker: Worker) -> bool:
         """Whether others have ended anything of a worker's."""
         mine = (story for story in self.stories.values() if story.owner == worker.incarnation)
@@ -191,7 +199,7 @@ class Check:
             self._wrong(f"a worker was told what it must not be told: {said.execution_id} {said.details[0]}")
         elif said.kind == sidelog.HEARD:
             self.heard.append(said.details[0])
-        elif said.kind != sidelog.UNSURE:
+        elif said.kind not in {sidelog.UNSURE, sidelog.SILENT}:
             story = self.stories.get(said.execution_id)
             if story is None and said.kind == sidelog.FENCED:
                 self.counts["fenced before it was stored"] += (

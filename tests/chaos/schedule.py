@@ -8,6 +8,8 @@ from __future__ import annotations
 import random
 from typing import Final, NamedTuple
 
+BORN: Final = "born"
+"""No fault: the process began."""
 KILL: Final = "kill"
 """SIGKILL."""
 KILL_ALL: Final = "kill all"

@@ -28,6 +28,7 @@ from .._clock import Clock
 from .._errors import JournalCorruptError, JournalError, JournalUnavailableError, JournalVersionError
 from .._states import Cause
 from . import _sql, _sql_fleet
+from ._sqlite_pulse import Pulse
 
 T = TypeVar("T")
 
@@ -44,7 +45,7 @@ _open_files: Final[WeakSet[SqliteFile]] = WeakSet()
 
 
 class SqliteFile:
-    """One file and the two connections to it, one for writing and one for reading.
+    """One file and the connections to it: one for writing, one for reading, and one for a worker's signs of life.
 
     Raises:
         JournalUnavailableError: It cannot be opened; or it has to be upgraded, and somebody else has it open.
@@ -62,6 +63,7 @@ class SqliteFile:
         """Numbers of the workers that have written here."""
         self._writer: sqlite3.Connection | None = None
         self._reader: sqlite3.Connection | None = None
+        self._pulse = Pulse(self._connect, BUSY_TIMEOUT)
         with translated(self.path):
             if not read_only:
                 self._writer = self._connect_upgraded()
@@ -75,6 +77,8 @@ class SqliteFile:
     def close(self) -> None:
         """Close the file, after a last checkpoint by SQLite itself. It can still be read: reading opens it again."""
         _open_files.discard(self)
+        with translated(self.path):
+            self._pulse.close()
         with self._append_lock, self._read_lock, translated(self.path):
             reader, self._reader = self._reader, None
             writer, self._writer = self._writer, None
@@ -82,13 +86,27 @@ class SqliteFile:
                 if connection is not None:
                     connection.close()
 
+    def _refuse_to_write(self) -> None:
+        if self._read_only:
+            raise JournalUnavailableError(f"{self.path} was opened read-only; open it for writing to record anything")
+
+    def _write_pulse(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        """Do something small in a transaction of its own that no write of this process keeps waiting."""
+        self._refuse_to_write()
+
+        def checked(connection: sqlite3.Connection) -> T:
+            self._check_file()
+            return work(connection)
+
+        with translated(self.path):
+            return self._pulse.write(checked, keep=self in _open_files)
+
     def _write(self, work: Callable[[sqlite3.Connection], T]) -> T:
         """Do something in a transaction, which is committed at the end, or rolled back when something is raised.
 
         No context manager: an interrupt that comes as one is entered would leave it locked.
         """
-        if self._read_only:
-            raise JournalUnavailableError(f"{self.path} was opened read-only; open it for writing to record anything")
+        self._refuse_to_write()
         with self._append_lock, translated(self.path):
             connection = self._writer = self._writer or self._connect()
             if connection.in_transaction:  # left open by an interrupt
@@ -303,10 +321,12 @@ def _before_fork() -> None:
     for file in _held:
         file._append_lock.acquire()
         file._read_lock.acquire()
+        file._pulse.hold()
 
 
 def _after_fork_in_parent() -> None:
     for file in _held:
+        file._pulse.let_go()
         file._read_lock.release()
         file._append_lock.release()
     _held.clear()
@@ -326,6 +346,7 @@ def _after_fork_in_child() -> None:
         file._read_lock = threading.Lock()
         file._append_lock = threading.Lock()
         file._workers.clear()
+        file._pulse.after_fork()
     _held.clear()
 
 

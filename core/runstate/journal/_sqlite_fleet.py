@@ -51,7 +51,8 @@ class SqliteFleet(SqliteFile):
 
     def renew(self, incarnation: str, /) -> Fence | None:
         """Begin the lease anew. See `Fleet.renew`."""
-        if self._write(lambda connection: self._change(connection, _sql_fleet.RENEW, {"incarnation": incarnation})):
+        asked: dict[str, Value] = {"incarnation": incarnation}
+        if self._write_pulse(lambda connection: self._change(connection, _sql_fleet.RENEW, asked)):
             return None
         return fence_of(incarnation, self.worker(incarnation))
 
