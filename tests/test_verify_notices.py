@@ -31,8 +31,6 @@ NOTICE_DAMAGES = (
            "notice", "not a valid record at end", LIVE),
     Damage("a notice of another time", (f"UPDATE notices SET ended_at_ns = 5 WHERE number = {WAITING}",), "notice",
            "says that it ended at 5, but its last entry is of", WAITING),
-    Damage("a claim of nobody", (f"UPDATE notices SET claimed_by = 99 WHERE number = {CLAIMED}",), "notice",
-           "is claimed by worker 99, which is not there", CLAIMED, frozenset({"foreign_key"})),
     Damage("a delivery by nobody", (f"UPDATE notices SET delivered_at_ns = 5 WHERE number = {WAITING}",), "notice",
            "is delivered, but by nobody", WAITING),
     Damage("delivered and parked", (f"UPDATE notices SET parked_at_ns = 5 WHERE number = {DONE}",), "notice",

@@ -81,7 +81,7 @@ class NoticeRecord(NamedTuple):
     due_in: float | None = None
     """Seconds until it is tried, 0 for at once; None unless it is PENDING."""
     claimed_by: str | None = None
-    """The worker that is delivering it, or has delivered it."""
+    """The worker that is delivering it, or has delivered it; None also when retention has removed that worker's row since."""
     delivered_at_ns: int | None = None
     parked_at_ns: int | None = None
     error: str | None = None

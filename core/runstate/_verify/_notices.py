@@ -72,8 +72,6 @@ def notices(read: Read, dialect: Dialect) -> Iterator[Finding]:
         except RecordDecodeError as error:
             yield Finding("notice", where, f"{said}: {error}")
             continue
-        if claimant is not None and notice.claimed_by is None:
-            yield Finding("notice", where, f"{said} is claimed by worker {describe(claimant)}, which is not there")
         if notice.delivered_at_ns is not None and claimant is None:
             yield Finding("notice", where, f"{said} is delivered, but by nobody")
         if notice.parked_at_ns is not None and (claimant is not None or notice.error is None):

@@ -39,7 +39,7 @@ CREATE TABLE notices (
     ended_at_ns INTEGER NOT NULL,
     attempts INTEGER NOT NULL DEFAULT 0 CHECK (attempts >= 0),
     due_at_ns INTEGER NOT NULL DEFAULT 0,
-    claimed_by INTEGER REFERENCES workers,
+    claimed_by INTEGER,
     delivered_at_ns INTEGER,
     parked_at_ns INTEGER,
     error TEXT,
