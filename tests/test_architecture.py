@@ -19,7 +19,7 @@ import runstate
 SOURCE = Path(__file__).resolve().parent.parent / "core" / "runstate"
 
 LAYERS = """
-    _states _version _clock _deadlines _ids _wake
+    _states _version _clock _deadlines _ids _pauses _wake
     _errors _presence _turns _async
     _json _checks _peek _doctor._holders _loops _calling
     _records _policies

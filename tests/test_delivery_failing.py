@@ -17,7 +17,8 @@ from runstate import (
     Notice,
     UnknownExecutionError,
 )
-from runstate._deliverer import FIRST_PAUSE, JITTER, LONGEST_PAUSE, Deliverer
+from runstate._deliverer import Deliverer
+from runstate._pauses import FIRST_PAUSE, JITTER, LONGEST_PAUSE
 from runstate.journal.memory import MemoryJournal
 from runstate.journal.sqlite import SqliteJournal
 

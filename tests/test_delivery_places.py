@@ -64,6 +64,7 @@ def test_a_function_that_takes_too_long_keeps_its_thread(
     name = complete(local)
     wait_until(lambda: the(local, name).error == "TimeoutError: it took longer than 0.05 s")
     assert calls == [1]
+    wait_until(lambda: "all 1 calls" in caplog.text)
     gate.set()
     wait_until(has(local, name, DELIVERED))
     assert calls == [1, 2]

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from runstate import _deliverer, _notices
+from runstate import _deliverer, _notices, _pauses
 from runstate.cli import main
 
 from .documents import DOCS, shown_file
@@ -33,14 +33,12 @@ def test_its_figures() -> None:
         f"`timeout` ({_deliverer.TIMEOUT:g} s)",
         f"`attempts` ({_deliverer.ATTEMPTS}, after some four minutes)",
         f"`concurrency` ({_deliverer.CONCURRENCY})",
-        f"{_deliverer.FIRST_PAUSE:g} s, doubling to {_deliverer.LONGEST_PAUSE:g} s, with ±{(_deliverer.JITTER[1] - 1) * 100:.0f} % jitter",
+        f"{_pauses.FIRST_PAUSE:g} s, doubling to {_pauses.LONGEST_PAUSE:g} s, with ±{(_pauses.JITTER[1] - 1) * 100:.0f} % jitter",
         f"for {_deliverer.CLOSE_WITHIN:g} s at most",
         f"over the newest {_notices.RECENT:,}",
     ):
         assert said in GUIDE
-    pauses = [
-        min(_deliverer.LONGEST_PAUSE, _deliverer.FIRST_PAUSE * 2**number) for number in range(_deliverer.ATTEMPTS - 1)
-    ]
+    pauses = [min(_pauses.LONGEST_PAUSE, _pauses.FIRST_PAUSE * 2**number) for number in range(_deliverer.ATTEMPTS - 1)]
     assert 210 < sum(pauses) < 270
 
 

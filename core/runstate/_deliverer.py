@@ -8,7 +8,7 @@ free as soon as its peers know.
 | the function | the notice |
 |---|---|
 | returns | DELIVERED |
-| raises, or takes longer than its time limit | tried again after a pause that doubles, from `FIRST_PAUSE` to `LONGEST_PAUSE` seconds, with jitter |
+| raises, or takes longer than its time limit | tried again after a pause that doubles, from 0.25 s to 60 s (`_pauses`) |
 | the same at the last attempt | PARKED, and an error in the log |
 | is interrupted as its loop ends or the delivery is closed | free at once; the attempt does not count |
 | never returns, because its process dies | free at once; the attempt counts, so that a notice that kills its deliverers is PARKED in the end |
@@ -20,7 +20,6 @@ from __future__ import annotations
 
 import heapq
 import logging
-import random
 import threading
 import time
 from collections.abc import Callable, Collection, Sequence
@@ -32,21 +31,16 @@ from ._checks import error_text
 from ._errors import InvalidValueError, describe
 from ._events import POLL, News
 from ._notices import Notice, NoticeTally, Settlement, Verdict
+from ._pauses import pause_after
 from ._wake import Wake
 from .journal import Outbox
 
 ATTEMPTS: Final = 12
-"""How often a notice is tried until it is PARKED; with the pauses below for some four minutes."""
+"""How often a notice is tried until it is PARKED; with their pauses for some four minutes."""
 TIMEOUT: Final = 30.0
 """Seconds that one call may take."""
 CONCURRENCY: Final = 16
 """Calls under way at once."""
-FIRST_PAUSE: Final = 0.25
-"""Seconds after the first failure until the second attempt."""
-LONGEST_PAUSE: Final = 60.0
-"""Seconds between two attempts at most, before jitter."""
-JITTER: Final = (0.75, 1.25)
-"""What a pause is multiplied by, so that many that failed together are not tried together."""
 CLOSE_WITHIN: Final = 5.0
 """Seconds that closing waits for calls under way."""
 GRACE: Final = 1.0
@@ -59,7 +53,6 @@ SHARE: Final = 10
 """Looking takes at most the tenth part of the time, however many notices wait that cannot be delivered here."""
 
 logger: Final = logging.getLogger("runstate")
-_chance: Final = random.SystemRandom()
 
 
 class Sender(Protocol):
@@ -149,6 +142,8 @@ class Deliverer:
         self._claims_from = 0.0
         self._is_idle = False
         """Whether the newest turn has looked and found nothing."""
+        self._is_stuck = False
+        """Whether the log says that no call returns."""
         self._drains = False
         self._closes_at: float | None = None
         """Monotonic time until which it waits for what is under way, when it is closing."""
@@ -232,11 +227,8 @@ class Deliverer:
                 self._complain(error)
                 pause = AGAIN
             if self._closes_at is not None:
-                if (
-                    not (self._under_way or self._settled)
-                    and self._finished.empty()
-                    and (self._is_idle or not self._drains)
-                ):
+                busy = self._under_way or self._settled or not self._finished.empty()
+                if not busy and (self._is_idle or not self._drains):
                     break
                 if time.monotonic() >= self._closes_at:
                     self._give_back()
@@ -278,8 +270,7 @@ class Deliverer:
         if notice.attempt >= self._settings.attempts:
             self._park(call, said, error)
             return
-        pause = min(LONGEST_PAUSE, FIRST_PAUSE * 2.0 ** min(notice.attempt - 1, 30)) * _chance.uniform(*JITTER)
-        heapq.heappush(self._pauses, time.monotonic() + pause)
+        pause = pause_after(notice.attempt)
         self._say(call, Verdict.LATER, said, pause)
         logger.warning(
             "runstate: attempt %d at notice %s of outbox %s failed, again in %.3g s: %s",
@@ -325,6 +316,8 @@ class Deliverer:
                     self._tally.deliver(delay)
                 elif one.verdict is not Verdict.RELEASED:
                     self._tally.fail(parked=one.verdict is Verdict.PARKED)
+                if one.verdict is Verdict.LATER:  # the pause counts from when it was stored
+                    heapq.heappush(self._pauses, time.monotonic() + one.pause + QUIET)
             if any(one.verdict is Verdict.RELEASED for one in said):
                 self._sender.released()
 
@@ -333,6 +326,13 @@ class Deliverer:
         free = self._settings.concurrency - len(self._under_way) - len(self._lost)
         began = time.monotonic()
         if free <= 0:
+            if len(self._lost) == self._settings.concurrency and not self._is_stuck:
+                logger.error(
+                    "runstate: all %d calls of the %s take too long, so nothing is delivered by it",
+                    len(self._lost),
+                    self,
+                )
+            self._is_stuck = len(self._lost) == self._settings.concurrency
             return []
         if began < self._claims_from:
             return [self._claims_from]

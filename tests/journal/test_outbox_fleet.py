@@ -62,6 +62,9 @@ def test_the_claims_of_the_dead_are_free(pair: Pair) -> None:
     assert claimed(other, OTHER_WORKER) == []
     assert pair.other.fence(WORKER, OTHER_WORKER, EXITED)
     assert the(other, "x").claimed_by is None
+    assert (
+        outline(other.claim(BOX, OTHER_WORKER, 9, held=["x", "y"])) == []
+    )  # a process that went on under another name
     assert outline(other.claim(BOX, OTHER_WORKER, 1)) == [("x", 2)]
     assert outline(other.claim(BOX, OTHER_WORKER, 9, held=["x"])) == [("y", 2)]
 

@@ -13,6 +13,7 @@ import runstate
 from runstate import Cause, ExecutionState, JournalUnavailableError, JournalVersionError
 from runstate._burial import bury
 from runstate._fleet import WorkerState
+from runstate._notices import NoticeState, Verdict
 from runstate.journal import _migrations
 from runstate.journal._postgres_fleet_schema import UPGRADED
 from runstate.journal.postgres import PostgresJournal
@@ -23,6 +24,7 @@ from ..forging import populate_fleet
 from ..relay import Relay
 from .entries import OTHER_WORKER, THIRD_WORKER, WORKER, created, life, lives, moved
 from .fleets import LEASE, found, refused
+from .outboxes import BOX, claimed, settled, states
 from .servers import Raw, dump, entries_of, execute, unkept
 from .test_sqlite_fleet import REFUSED, TABLES
 from .version_1 import MIGRATIONS as VERSION_1
@@ -163,6 +165,34 @@ def test_a_writer_can_do_all_that_a_worker_does(roles: tuple[str, str], clock: F
                 execute(url, statement)
     with pytest.raises(psycopg.errors.InsufficientPrivilege):
         execute(reader, "SELECT runstate.fence('x', 'y', 'reported', NULL, false, false)")
+    for one in (journal, looking):
+        one.close()
+
+
+def test_a_writer_can_do_all_that_a_deliverer_does(roles: tuple[str, str]) -> None:
+    """With the rights of docs/fleet.md a writer opens an outbox, claims, settles, retries and removes; it changes no table, a reader only reads."""
+    writer, reader = roles
+    journal, looking = PostgresJournal(writer), PostgresJournal(reader, read_only=True)
+    journal.join(WORKER, LEASE)
+    journal.open_outbox(BOX)
+    journal.append(lives(["x", "y"], COMPLETED))
+    assert claimed(journal) == ["x", "y"]
+    assert settled(journal, Verdict.DELIVERED, "x") == []
+    assert settled(journal, Verdict.PARKED, "y") == []
+    assert journal.retry_notice(BOX, "y") is NoticeState.PENDING
+    assert states(looking) == {"x": NoticeState.DELIVERED, "y": NoticeState.PENDING}
+    assert [one.name for one in looking.outboxes()] == [BOX]
+    for url in roles:
+        for statement in (
+            "UPDATE runstate.notices SET attempts = 0",
+            "DELETE FROM runstate.outboxes",
+            "SELECT runstate.ring_the_bell()",
+        ):
+            with pytest.raises(psycopg.errors.InsufficientPrivilege):
+                execute(url, statement)
+    with pytest.raises(psycopg.errors.InsufficientPrivilege):
+        execute(reader, "SELECT runstate.open_outbox('mine')")
+    assert journal.remove_outbox(BOX) == 1
     for one in (journal, looking):
         one.close()
 

@@ -196,7 +196,7 @@ class MemoryOutbox:
             is_free = kept.claimed_by is None or kept.claimed_by == incarnation
             if is_free and kept.due_at_ns <= now_ns and kept.log.state.is_terminal:
                 created = kept.log.created
-                yield Candidate(kept.number, created.execution_id, created.thread_id, kept.claimed_by is not None)
+                yield Candidate(kept.number, created.execution_id, created.thread_id)
 
 
 def _settle(box: Box, incarnation: str, said: Settlement, now_ns: int) -> bool:

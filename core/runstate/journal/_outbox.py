@@ -69,8 +69,8 @@ class Outbox(Protocol):
             incarnation: For whom.
             limit: At most this many, 1 or more.
             threads: Only notices of these threads; None is all.
-            held: The notices that this worker knows to have. Any other claim of its own is taken anew: the answer to the call that
-                made it was lost.
+            held: The notices that this process is at: they are not taken. Any other claim of this worker is taken anew, as the answer
+                to the call that made it was lost.
 
         Raises:
             InvalidValueError: There is no such outbox; or, in a fleet, the worker has not joined or is gone.
@@ -119,8 +119,6 @@ class Candidate(NamedTuple):
     number: int
     notice_id: str
     thread_id: str
-    is_own: bool
-    """Whether this worker has claimed it already."""
 
 
 def wanted(
@@ -132,7 +130,7 @@ def wanted(
     """
     chosen: list[Candidate] = []
     for one in found:
-        if (threads is None or one.thread_id in threads) and not (one.is_own and one.notice_id in held):
+        if (threads is None or one.thread_id in threads) and one.notice_id not in held:
             chosen.append(one)
             if len(chosen) == limit:
                 break

@@ -56,9 +56,11 @@ class PostgresOutbox(PostgresFleet):
             if not chosen:
                 return Claimed(0, [])
             numbers = [one.number for one in chosen]
+            found = session.execute(_postgres_outbox_sql.RECORDS, (numbers,)).fetchall()
+            records = {row[0]: record_of(row[1:]) for row in found}  # first: what cannot be read is not claimed
             rows = session.execute(_postgres_outbox_sql.CLAIM, (outbox, incarnation, numbers)).fetchall()
-            records = [(attempts, record_of(tuple(record))) for attempts, *record in rows]
-            return Claimed(len(chosen), [Notice(record.execution_id, attempts, record) for attempts, record in records])
+            claimed = [(records[number], attempts) for number, attempts in rows]
+            return Claimed(len(chosen), [Notice(record.execution_id, attempts, record) for record, attempts in claimed])
 
         self._refuse_to_write()
         return claim_all(

@@ -24,18 +24,19 @@ SELECT (SELECT number FROM runstate.outboxes WHERE name = %(outbox)s),
        (SELECT v.number FROM runstate.workers AS v WHERE v.incarnation = %(incarnation)s AND {is_there("v.number", "runstate.")})
 """.encode()
 CANDIDATES: Final = f"""
-SELECT n.number, x.execution_id, x.thread_id, n.claimed_by IS NOT NULL AND n.claimed_by = %(worker)s
+SELECT n.number, x.execution_id, x.thread_id
 FROM runstate.notices AS n JOIN runstate.executions AS x ON x.number = n.number
 WHERE n.outbox = %(outbox)s AND n.number > %(after)s AND {PENDING} AND n.due_at_ns <= (SELECT runstate.now_ns())
   AND {is_free("n", "%(worker)s", "runstate.")}
 ORDER BY n.number LIMIT %(limit)s
 """.encode()
-CLAIM: Final = f"""
-SELECT c.attempts, {RECORD_COLUMNS}
-FROM runstate.claim_notices(%s, %s, %s) AS c JOIN runstate.executions AS x ON x.number = c.number
-JOIN runstate.workers AS w ON w.number = x.worker LEFT JOIN runstate.entries AS e ON e.number = x.number AND e.seq = x.seq
-ORDER BY x.number
+RECORDS: Final = f"""
+SELECT x.number, {RECORD_COLUMNS}
+FROM runstate.executions AS x JOIN runstate.workers AS w ON w.number = x.worker
+LEFT JOIN runstate.entries AS e ON e.number = x.number AND e.seq = x.seq
+WHERE x.number = ANY (%s)
 """.encode()
+CLAIM: Final = b"SELECT number, attempts FROM runstate.claim_notices(%s, %s, %s) ORDER BY number"
 
 
 def read_notices(outbox: str | None, state: NoticeState | None, thread_id: str | None) -> bytes:

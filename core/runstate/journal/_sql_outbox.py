@@ -112,7 +112,7 @@ FROM outboxes AS o ORDER BY o.number
 
 WORKER: Final = f"SELECT number FROM workers AS v WHERE incarnation = :incarnation AND {is_there('v.number', '')}"
 CANDIDATES: Final = f"""
-SELECT n.number, x.execution_id, x.thread_id, n.claimed_by IS NOT NULL AND n.claimed_by = :worker
+SELECT n.number, x.execution_id, x.thread_id
 FROM notices AS n JOIN executions AS x ON x.number = n.number
 WHERE n.outbox = :outbox AND n.number > :after AND {PENDING} AND n.due_at_ns <= :wall_ns AND {is_free("n", ":worker", "")}
 ORDER BY n.number LIMIT :limit

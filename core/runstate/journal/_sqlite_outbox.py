@@ -142,8 +142,8 @@ def _candidates(connection: sqlite3.Connection, facts: Mapping[str, Value]) -> I
     after = 0
     while True:
         rows = connection.execute(_sql_outbox.CANDIDATES, {**facts, "after": after, "limit": PAGE}).fetchall()
-        for number, notice_id, thread_id, is_own in rows:
-            yield Candidate(number, notice_id, thread_id, bool(is_own))
+        for row in rows:
+            yield Candidate(*row)
         if len(rows) < PAGE:
             return
         after = rows[-1][0]
