@@ -5,12 +5,28 @@ from __future__ import annotations
 import asyncio
 from typing import Any, Final
 
+import trio
+import trio.lowlevel
+
 import runstate
 from runstate import Cause, ExecutionRecord, ExecutionState, ExecutionTracker, Outcome, Retry
 
 WHOSE: Final[dict[str, Any]] = {"thread_id": "t-1", "user_id": "u-1"}
 AT_ONCE: Final = Retry(wait_initial=1e-9, wait_max=1e-9)
 """Without pauses that any clock would notice."""
+
+
+async def checkpoint(colour: str) -> None:
+    """Let the other tasks run."""
+    if colour == "trio":
+        await trio.lowlevel.checkpoint()
+    else:
+        await asyncio.sleep(0)
+
+
+def run(colour: str, call: Any) -> Any:
+    """Make a call of a colour: `sync`, `async` (under asyncio), or `trio`."""
+    return trio.run(call) if colour == "trio" else asyncio.run(call()) if colour == "async" else call()
 
 
 class Agent:
@@ -28,18 +44,17 @@ class Agent:
             return deed() if callable(deed) else deed
 
         async def awork() -> Any:
-            await asyncio.sleep(0)
+            await checkpoint(colour)
             return work()
 
         options = {"timeout": 25.0, **options}
-        self._is_async = colour == "async"
-        self._agent = tracker.agent("airline", **options)(awork if self._is_async else work)
+        self._colour = colour
+        self._agent = tracker.agent("airline", **options)(work if colour == "sync" else awork)
 
     def __call__(self, **bound: Any) -> Outcome[Any]:
         """Make one call."""
         call: Any = self._agent.bind(**{**WHOSE, **bound})
-        outcome: Outcome[Any] = asyncio.run(call()) if self._is_async else call()
-        return outcome
+        return run(self._colour, call)
 
 
 def ends(chain: tuple[ExecutionRecord, ...]) -> list[tuple[int, ExecutionState, Cause | None]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
 from typing import Any
 
@@ -24,7 +23,7 @@ from runstate import (
 )
 from runstate._breaker import Admission, Circuit
 
-from .calling import WHOSE
+from .calling import WHOSE, checkpoint, run
 from .clock import SECOND, FakeClock
 from .gated import WHO
 from .stores import Store
@@ -173,9 +172,9 @@ def test_a_probe_that_hangs(story: Story) -> None:
 # -- calls ------------------------------------------------------------------------------------------------------------
 
 
-@pytest.fixture(params=["sync", "async"])
+@pytest.fixture(params=["sync", "async", "trio"])
 def colour(request: pytest.FixtureRequest) -> str:
-    """Whether the agent is a `def` or an `async def`."""
+    """Whether the agent is a `def`, or an `async def` under asyncio or trio."""
     return str(request.param)
 
 
@@ -195,18 +194,18 @@ class Agent:
             return "answer"
 
         async def awork() -> str:
-            await asyncio.sleep(0)
+            await checkpoint(colour)
             return work()
 
-        self._is_async = colour == "async"
+        self._colour = colour
         options = {"breaker": BREAKER, **options}
-        self._agent = tracker.agent("airline", **options)(awork if self._is_async else work)
+        self._agent = tracker.agent("airline", **options)(work if colour == "sync" else awork)
 
     def __call__(self, *, fails: bool = False, **bound: Any) -> Outcome[Any]:
         """Make one call."""
         self.is_broken = fails
         call: Any = self._agent.bind(**{**WHOSE, **bound})
-        outcome: Outcome[Any] = asyncio.run(call()) if self._is_async else call()
+        outcome: Outcome[Any] = run(self._colour, call)
         return outcome
 
 

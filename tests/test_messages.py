@@ -23,7 +23,7 @@ from runstate import (
     UnknownExecutionError,
 )
 
-from .calling import AT_ONCE, WHOSE, Agent
+from .calling import AT_ONCE, WHOSE, Agent, run
 from .clock import FakeClock
 from .gated import WHO, GatedJournal
 from .stores import Store
@@ -32,9 +32,9 @@ COMPLETED, FAILED, TIMEOUT = ExecutionState.COMPLETED, ExecutionState.FAILED, Ex
 CANCELLED, PENDING = ExecutionState.CANCELLED, ExecutionState.PENDING
 
 
-@pytest.fixture(params=["sync", "async"])
+@pytest.fixture(params=["sync", "async", "trio"])
 def colour(request: pytest.FixtureRequest) -> str:
-    """Whether the agent is a `def` or an `async def`."""
+    """Whether the agent is a `def`, or an `async def` under asyncio or trio."""
     return str(request.param)
 
 
@@ -126,7 +126,7 @@ def test_a_block_for_a_message_that_is_answered(tracker: ExecutionTracker, colou
             raise AssertionError("entered")
 
     with pytest.raises(DuplicateMessageError) as refused:
-        asyncio.run(enter()) if colour == "async" else enter_blocking()
+        run(colour, enter_blocking if colour == "sync" else enter)
     assert refused.value.execution_id == first.execution_id
     tracker.flush()
     assert tracker.statistics().live == 1

@@ -33,9 +33,9 @@ COMPLETED, FAILED, TIMEOUT = ExecutionState.COMPLETED, ExecutionState.FAILED, Ex
 CANCELLED, PENDING = ExecutionState.CANCELLED, ExecutionState.PENDING
 
 
-@pytest.fixture(params=["sync", "async"])
+@pytest.fixture(params=["sync", "async", "trio"])
 def colour(request: pytest.FixtureRequest) -> str:
-    """Whether the agent is a `def` or an `async def`."""
+    """Whether the agent is a `def`, or an `async def` under asyncio or trio."""
     return str(request.param)
 
 

@@ -161,7 +161,7 @@ UNTRANSLATABLE = {
     "a host that is no UTF-8": "the server checks the encoding of every text",
     "a nameless request": "the domain of names cannot be switched off",
 }
-CHECKED = ("workers", "requests", "rejected", "entries")
+CHECKED = ("workers", "requests", "rejected", "executions", "entries")
 
 
 @pytest.fixture(scope="module")

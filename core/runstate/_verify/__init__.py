@@ -23,6 +23,7 @@ rules off, or truncated by a copy. So nothing here trusts anything: each rule is
 | `worker` | every worker's row is complete, and one that has left has nothing live |
 | `fence` | nothing was written by a worker after it had left or was fenced, which another did for a cause of DEAD |
 | `request` | every request to cancel decodes strictly |
+| `chain` | an attempt follows the first one of its chain, which is of the same thread and message |
 | `rejected` | a rejected end is one, and was tried by the owner, who was fenced and had not ended the execution |
 | `outbox` | every outbox decodes strictly, and is open since a position that was given out |
 | `notice` | every end since an outbox was opened has its notice there, and no other has; a notice decodes strictly, and says who delivered it |

@@ -138,6 +138,7 @@ def _checked(name: str, connection: sqlite3.Connection) -> Iterator[Finding]:
     yield from _guarded("the entries", _orphans(connection))
     yield from _guarded("the workers", _fleet.workers(connection.execute, _SQLITE))
     yield from _guarded("the requests", _fleet.requests(connection.execute, _SQLITE))
+    yield from _guarded("the chains", _fleet.chains(connection.execute, _SQLITE))
     yield from _guarded("the rejected ends", _fleet.rejected(connection.execute, _SQLITE))
     yield from _guarded("the notices", _notices.notices(connection.execute, _SQLITE))
     yield from _guarded("the executions", _executions(connection))

@@ -29,6 +29,15 @@ class Dialect(NamedTuple):
     """The query for `newest`, the newest position that was ever given out."""
 
 
+_CHAINS: Final = """
+SELECT x.execution_id, x.retry_of, x.attempt, f.execution_id AS first
+FROM {schema}executions AS x LEFT JOIN {schema}executions AS f ON f.execution_id = x.retry_of
+WHERE x.retry_of IS NOT NULL AND (f.attempt = 1 AND f.thread_id = x.thread_id
+    AND coalesce(f.message_id, '') = coalesce(x.message_id, '')) IS NOT TRUE
+    AND (f.execution_id IS NOT NULL OR NOT EXISTS (SELECT 1 FROM {schema}meta WHERE key = 'pruned' AND value > 0))
+ORDER BY x.number
+"""
+"""Once anything was pruned, the first of a chain may have been, too."""
 _WORKERS: Final = f"""
 SELECT w.number, w.incarnation, coalesce(l.live, 0) AS live, w.host, w.pid, w.started_at_ns, w.lease, w.renewed_at_ns,
        w.gone_at_ns, w.gone_position, w.fenced_by, w.fence_cause, w.fence_reason, w.{{process}} AS process
@@ -117,6 +126,18 @@ def rejected(read: Read, dialect: Dialect) -> Iterator[Finding]:
             yield Finding("rejected", where, f"its rejected end: {error}")
         else:
             yield from _end(where, move)
+
+
+def chains(read: Read, dialect: Dialect) -> Iterator[Finding]:
+    """Yield the executions that are in no chain: the first one is not there, or is none, or begins another one."""
+    for row in map(named, read(_CHAINS.format(schema=dialect.schema))):
+        first = row["first"]
+        why = "which is not there" if first is None else "which begins no chain of this thread and message"
+        yield Finding(
+            "chain",
+            id_text(row["execution_id"]),
+            f"it is attempt {describe(row['attempt'])} after {describe(row['retry_of'])}, {why}",
+        )
 
 
 def _end(where: str, move: Transition) -> Iterator[Finding]:

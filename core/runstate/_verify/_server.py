@@ -133,7 +133,7 @@ def _checked(name: str, connection: Connection) -> Iterator[Finding]:
         )
     for number, what in connection.execute(_NOTES_OF_NOTHING):
         yield Finding("orphan", None, f"{what} belongs to execution number {number}, which is not there")
-    for check in (_fleet.workers, _fleet.requests, _fleet.rejected, _notices.notices):
+    for check in (_fleet.workers, _fleet.requests, _fleet.rejected, _fleet.chains, _notices.notices):
         yield from check(lambda query: _rows(connection, "fleet", query.encode()), _POSTGRES)
     yield from _executions(connection)
 
