@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import threading
 from collections.abc import Sequence
 from typing import Any
 
@@ -15,7 +17,7 @@ from runstate.journal.sqlite import SqliteJournal
 
 from ..stores import Store
 from .doubles import in_threads
-from .entries import OTHER_WORKER, created, life, moved
+from .entries import OTHER_WORKER, WORKER, created, life, moved
 from .test_conformance import entries_of
 
 PENDING, RUNNING = ExecutionState.PENDING, ExecutionState.RUNNING
@@ -121,24 +123,56 @@ def test_many_writers_ask_at_once(store: Store) -> None:
     """Of many journals that begin executions for the same messages in opposite orders each message gets one, and nothing hangs."""
     if store.name == "memory":
         return
-    messages = [f"m-{number}" for number in range(20)]
+    messages = [f"m-{number}" for number in range(300)]
     journals = [store.journal() for _ in range(4)]
 
     stored: list[int] = []
 
     def ask(number: int) -> None:
-        order = messages if number % 2 else messages[::-1]
+        step = 1 if number % 2 else -1
         batches = [
-            [created(f"{number}-{message}", message_id=message, incarnation=f"host:{number}") for message in half]
-            for half in (order[:10], order[10:])
+            [
+                created(f"{number}-{message}", message_id=message, incarnation=f"host:{number}")
+                for message in messages[start : start + 10][::step]
+            ]
+            for start in range(0, len(messages), 10)
         ]
         stored.extend(len(batch) - len(refused(journals[number], *batch)) for batch in batches)
 
     in_threads(4, ask)
     assert sum(stored) == len(messages)
-    assert len(ids(journals[0])) == len(messages)
+    assert len(journals[0].executions(Selection(), 1_000)) == len(messages)
     for journal in journals:
         journal.close()
+
+
+@pytest.mark.parametrize("store", ["postgres"], indirect=True)
+def test_who_waits_for_a_message_holds_none(store: Store, journal: Journal) -> None:
+    """A batch with messages waits for the pen before it has any of them, so two that have the same in other orders never hang."""
+    journal.append([created("known")])
+
+    def batch(*names: str) -> str:
+        rows = [
+            {"execution_id": name, "seq": 1, "at_ns": 5, "incarnation": WORKER, "target": "pending", "agent": "a",
+             "thread_id": "t", "user_id": "u", "message_id": name}
+            for name in names
+        ]  # fmt: skip
+        return json.dumps(rows)
+
+    waiting = threading.Thread(
+        target=lambda: refused(journal, *(created(name, message_id=name) for name in ("b", "a")))
+    )
+    with runstate_connection(store) as raw, runstate_connection(store) as looking:
+        raw.execute("SET deadlock_timeout = '10ms'")  # so that it is this one that is told
+        with raw.transaction():
+            raw.execute("SELECT runstate.append(%s, true)", (batch("a"),))
+            waiting.start()
+            asked = "SELECT count(*) FROM pg_locks AS l JOIN pg_stat_activity AS a USING (pid) WHERE NOT granted AND datname = current_database()"
+            while looking.execute(asked).fetchone() == (0,):
+                looking.commit()
+            raw.execute("SELECT runstate.append(%s, true)", (batch("b"),))
+    waiting.join()
+    assert sorted(ids(journal)) == ["a", "b", "known"]
 
 
 RAW = {
