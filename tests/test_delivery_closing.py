@@ -163,3 +163,22 @@ def test_a_removed_outbox_ends_its_delivery(tracker: ExecutionTracker, caplog: p
         tracker.remove_outbox("default")
     assert tracker.outboxes() == ()
     delivery.close()
+
+
+def test_a_closed_delivery_leaves_no_thread(local: ExecutionTracker) -> None:
+    """Once a delivery is closed, none of its threads is left, however many calls it had under way, and whichever kind."""
+
+    async def atell(notice: Notice) -> None:
+        """Be told in a loop of its own."""
+
+    def tell(notice: Notice) -> None:
+        """Be told in a thread."""
+
+    for function in (tell, atell):
+        before = set(threading.enumerate())
+        with local.deliver(function, concurrency=8):
+            for _ in range(30):
+                complete(local)
+            wait_until(lambda: local.outboxes()[0].pending == 0)
+        left = {thread for thread in threading.enumerate() if thread not in before}
+        assert {thread for thread in left if "deliver" in thread.name} == set()

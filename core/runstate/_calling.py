@@ -94,39 +94,51 @@ class _Threads:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._calls: SimpleQueue[tuple[Call, Done] | None] = SimpleQueue()
-        self._threads: set[int] = set()
+        self._threads: list[threading.Thread] = []
+        self._busy: set[threading.Thread] = set()
         self._idle = 0
+        self._closed = False
 
     def begin(self, call: Call, within: float, done: Done) -> None:  # noqa: ARG002 - a plain function cannot be cancelled
         with self._lock:
+            if self._closed:
+                raise StoppedError("the delivery is closed")
             if self._idle:
                 self._idle -= 1
             else:
+                thread = threading.Thread(target=self._run, name="runstate-deliverer", daemon=True)
                 try:
-                    threading.Thread(target=self._run, name="runstate-deliverer", daemon=True).start()
+                    thread.start()
                 except RuntimeError as error:  # the interpreter is about to end
                     raise StoppedError(str(error)) from error
-        self._calls.put((call, done))
+                self._threads.append(thread)
+            self._calls.put((call, done))
 
     def is_here(self) -> bool:
-        return threading.get_ident() in self._threads
+        return threading.current_thread() in self._threads
 
     def close(self) -> None:
         with self._lock:
+            self._closed = True
             for _ in self._threads:
                 self._calls.put(None)
+            leaving = [thread for thread in self._threads if thread not in self._busy]
+        for thread in leaving:
+            if thread is not threading.current_thread():
+                thread.join(LEAVE_WITHIN)
 
     def _run(self) -> None:
-        with self._lock:
-            self._threads.add(threading.get_ident())
+        this = threading.current_thread()
         while (taken := self._calls.get()) is not None:
             call, done = taken
+            self._busy.add(this)
             failure: BaseException | None = None
             try:
                 _refuse_work(call())
             except BaseException as error:  # noqa: BLE001 - whoever began the call is told
                 failure = error
             with self._lock:
+                self._busy.discard(this)
                 self._idle += 1
             done(failure)
 
