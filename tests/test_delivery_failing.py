@@ -100,6 +100,7 @@ def by_hand(
         yield tracker
         for one in tracker._deliverers.values():
             one.abandon()
+            one._place.close()
 
 
 def test_pauses_double_up_to_a_minute(by_hand: ExecutionTracker, clock: FakeClock) -> None:

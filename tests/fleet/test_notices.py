@@ -118,10 +118,8 @@ def test_two_processes_never_tell_the_same(
     names = [*other._answer(), *third._answer()]
     wait_until(lambda: Counter(state for state, _ in by(tracker).values()) == {DELIVERED: 120})
     assert sorted([*begun(tmp_path / "one"), *begun(tmp_path / "two")]) == sorted(names)
-    assert Counter(who for _, who in by(tracker).values()) == {
-        other.incarnation: len(begun(tmp_path / "one")),
-        third.incarnation: len(begun(tmp_path / "two")),
-    }
+    told_by = {other.incarnation: len(begun(tmp_path / "one")), third.incarnation: len(begun(tmp_path / "two"))}
+    assert Counter(who for _, who in by(tracker).values()) == +Counter(told_by)  # one may have been faster with all
 
 
 def test_a_restart_of_everything_finds_what_is_left(place: str, other: Other, told: Told, tmp_path: Path) -> None:
