@@ -149,6 +149,8 @@ class Gate:
         self._clock = clock
         self._selection = Selection(agent=agent)
         self._lock = threading.Lock()
+        """Of the circuit. Nobody reads the journal meanwhile, so calls may wait for it."""
+        self._look_lock = threading.Lock()
         self._position: int | None = None
         self._looked_ns = -(1 << 62)
         """When the journal was last seen to its end."""
@@ -192,26 +194,25 @@ class Gate:
         Raises:
             JournalError: It cannot be read.
         """
-        with self._lock:
-            if self._position is None:
-                self._position = self._first_position()
+        with self._look_lock:
+            after = self._first_position() if self._position is None else self._position
             now_ns = self._clock.monotonic_ns()
             offset_ns = self._clock.time_ns() - now_ns
-            while True:
-                after = self._position
+            is_read = False
+            while not is_read:
                 try:
                     page = self._journal.read(after, _PAGE, self._selection)
                 except SubscriptionLaggedError as lagged:
-                    self._position = lagged.pruned
+                    after = lagged.pruned
                     continue
-                for event in page.events:
-                    at_ns = min(max(event.entry.at_ns - offset_ns, self._looked_ns), now_ns)
-                    self.circuit.take(event.entry, at_ns)
-                self._position = page.up_to
-                if len(page.events) < _PAGE:
-                    break
+                is_read = len(page.events) < _PAGE
+                with self._lock:
+                    for event in page.events:
+                        at_ns = min(max(event.entry.at_ns - offset_ns, self._looked_ns), now_ns)
+                        self.circuit.take(event.entry, at_ns)
+                    self.circuit.is_certain |= is_read
+                    self._position = after = page.up_to
             self._looked_ns = now_ns
-            self.circuit.is_certain = True
 
     def _first_position(self) -> int:
         """Find by halving where the part of the journal begins that still matters."""
@@ -232,8 +233,9 @@ class Gate:
         return low
 
     def after_fork(self) -> None:
-        """Start afresh in a forked child: the lock may have been taken."""
+        """Start afresh in a forked child: the locks may have been taken."""
         self._lock = threading.Lock()
+        self._look_lock = threading.Lock()
 
 
 class Breakers:
