@@ -42,7 +42,7 @@ def test_no_call_waits_for_a_look(clock: FakeClock) -> None:
     """While a thread looks at a journal that does not answer, calls are admitted or refused as is known."""
     journal = ReadingJournal()
     with ExecutionTracker(journal, clock=clock) as tracker:
-        agent = tracker.agent("airline", breaker=BREAKER)(lambda: [][0])
+        agent = tracker.agent("airline", breaker=BREAKER)(lambda: [][0])  # noqa: PLE0643 - that is how it fails
         agent.bind(**WHOSE)()
         gate = tracker._breakers.gate("airline", BREAKER)
         journal.reached.clear()
