@@ -243,7 +243,7 @@ class Decider(Registry):
                 raise self._refuse(buffer.refusal())
             now_ns = monotonic_ns()
             if evidence is None:
-                age, phase = (now_ns - live.beat_ns) / 1e9, live.phase
+                age, phase = max(0, now_ns - live.beat_ns) / 1e9, live.phase
                 if phase is None:
                     evidence = _new(Evidence, (observer, live.beats, age, None, None, None, reason))
                 else:

@@ -144,7 +144,7 @@ class Verdicts:
         )
 
     def _end_blocked(self, live: Live, now_ns: int, error: str, stack: str) -> bool:
-        evidence = Evidence(LOOP_WATCH, live.beats, (now_ns - live.beat_ns) / 1e9, stack=stack)
+        evidence = Evidence(LOOP_WATCH, live.beats, max(0, now_ns - live.beat_ns) / 1e9, stack=stack)
         if (phase := live.phase) is not None:
             evidence = evidence._replace(last_phase=phase.phase, last_phase_detail=phase.detail)
         return pronounce(
