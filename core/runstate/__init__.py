@@ -39,10 +39,6 @@ from ._fleet import RejectedMove as RejectedMove
 from ._fleet import Worker as Worker
 from ._fleet import WorkerState as WorkerState
 from ._json import Json as Json
-from ._notices import Notice as Notice
-from ._notices import NoticeRecord as NoticeRecord
-from ._notices import NoticeState as NoticeState
-from ._notices import OutboxRecord as OutboxRecord
 from ._outcomes import Cancelled as Cancelled
 from ._outcomes import Completed as Completed
 from ._outcomes import Died as Died
@@ -76,6 +72,10 @@ if TYPE_CHECKING:
     from ._doctor import diagnose as diagnose
     from ._events import Subscription as Subscription
     from ._execution import Execution as Execution
+    from ._notices import Notice as Notice
+    from ._notices import NoticeRecord as NoticeRecord
+    from ._notices import NoticeState as NoticeState
+    from ._notices import OutboxRecord as OutboxRecord
     from ._open import open as open
     from ._policies import Breaker as Breaker
     from ._policies import Retry as Retry
@@ -94,6 +94,7 @@ else:
         "_events": ("Subscription",),
         "_execution": ("Execution",),
         "_open": ("open",),
+        "_notices": ("Notice", "NoticeRecord", "NoticeState", "OutboxRecord"),
         "_policies": ("Breaker", "Retry"),
         "_scope": ("ExecutionScope", "current"),
         "_tracker": ("ExecutionTracker",),
