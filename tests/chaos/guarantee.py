@@ -186,7 +186,7 @@ class Check:
         began_ns = [
             harm.began_ns for harm in harms if harm.kind == BORN and harm.began_ns <= (worker.started_at_ns or 0)
         ]
-        return [harm for harm in harms if max(began_ns, default=0) < harm.began_ns <= until_ns]
+        return [harm for harm in harms if max(began_ns, default=-1) < harm.began_ns <= until_ns]
 
     def _buried(self, worker: Worker) -> bool:
         """Whether others have ended anything of a worker's."""
