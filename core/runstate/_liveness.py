@@ -284,12 +284,6 @@ class Liveness:
             self._renew_at_ns = now_ns + int(self._renew_every * 1e9)
             self._carry_out_requests()  # a ring may have been lost
             return
-        logger.error(
-            "runstate: this worker, %s, was held for dead: %s (%s). What it had live is ended; it goes on under another name",
-            name,
-            fence.reason,
-            fence.cause.name,
-        )
         self._owner.lose(name, fence)
         self.join()
 

@@ -129,7 +129,9 @@ class Member:
         """
         written_by = {entry.execution_id: entry.incarnation for entry in batch}
         fences = self._fences({written_by[execution_id] for execution_id in conflict.execution_ids})
-        if self._decider.incarnation in fences and self.liveness is not None:
+        mine = self._decider.incarnation
+        if mine in fences and self.liveness is not None:
+            self.lose(mine, fences[mine])  # now: who is told of the refusal may begin something at once
             self.liveness.look_again()
         losses: dict[str, Loss] = {}
         for incarnation in {written_by[execution_id] for execution_id in conflict.execution_ids}:
@@ -245,6 +247,13 @@ class Member:
             decider = self._decider
             if decider.incarnation == incarnation:
                 decider.incarnation = new_incarnation()  # first, so that nothing more begins under the fenced one
+                logger.error(
+                    "runstate: this worker, %s, was held for dead: %s (%s). "
+                    "What it had live is ended; it goes on under another name",
+                    incarnation,
+                    fence.reason,
+                    fence.cause.name,
+                )
             lost = [
                 live.execution_id for live in list(decider.live.values()) if live.created.incarnation == incarnation
             ]

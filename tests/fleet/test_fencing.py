@@ -183,17 +183,19 @@ def test_an_agent_tells_its_caller(zombie: Zombie, kind: str) -> None:
 
 
 def test_it_goes_on_as_another_worker(zombie: Zombie) -> None:
-    """A fenced tracker takes a new incarnation: what it begins from then on is recorded as ever."""
+    """A fenced tracker takes a new incarnation before it tells of a refusal: what is begun from then on is recorded as ever."""
     tracker = zombie.tracker
     run = tracker.create(**WHO).run()
+    other = tracker.create(**WHO).run()
     tracker.flush()
     fenced = tracker._decider.incarnation
     zombie.bury()
     run.finish()
     with pytest.raises(FencedError):
         tracker.flush()
-    _renewal_is_due(tracker)
     assert tracker._decider.incarnation != fenced
+    with pytest.raises(FencedError):
+        other.heartbeat()
 
     @tracker.agent("next")
     def agent() -> int:
