@@ -55,10 +55,10 @@ LAYERS = """
 """
 """The core, lowest first: a module may import from the lines above its own, and not from its own line."""
 
-ADAPTERS = {"_codebase", "audit", "cli", "legacy", "migrate", "mypy_plugin", "testing"}
+ADAPTERS = {"_codebase", "audit", "cli", "legacy", "migrate", "mypy_plugin", "testing", "web"}
 """What stands on the public names, each a module or a package, and stays behind its own extra."""
 
-STANDS_ON = {"audit": {"_codebase"}, "migrate": {"_codebase"}, "cli": {"_codebase", "audit", "migrate"}}
+STANDS_ON = {"audit": {"_codebase"}, "migrate": {"_codebase"}, "cli": {"_codebase", "audit", "migrate", "web"}}
 """The adapters that another adapter may import, from their packages and nothing underneath."""
 
 JOURNALS = {"testing": {"journal", "journal.memory", "journal.postgres", "journal.sqlite"}}
@@ -69,7 +69,7 @@ ENTRY = "__main__"
 
 OUTSIDE = {
     "beartype": {"_checks"},
-    "pydantic_core": {"_codec", "_fleet_codec", "_json", "legacy"},
+    "pydantic_core": {"_codec", "_fleet_codec", "_json", "legacy", "web"},
     "pydantic": {"cli", "legacy"},
     "sqlite3": {
         "journal.sqlite",
@@ -95,6 +95,8 @@ OUTSIDE = {
     "cyclopts": {"cli"},
     "rich": {"cli"},
     "libcst": {"migrate"},
+    "starlette": {"web"},
+    "uvicorn": {"web"},
     "trio": {"_async", "_calling", "testing"},
     "mypy": {"mypy_plugin"},
 }

@@ -1,0 +1,214 @@
+"""`app`: one ASGI application over a tracker, to mount in any other or to run by itself."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Final
+
+from starlette.datastructures import MutableHeaders
+from starlette.exceptions import HTTPException
+from starlette.requests import HTTPConnection, Request
+from starlette.responses import FileResponse, Response
+from starlette.routing import BaseRoute, Mount, Route, Router, WebSocketRoute
+from starlette.staticfiles import StaticFiles
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from runstate import ExecutionTracker, StateTypeError
+
+from ._access import Gate
+from ._fanout import Fanout
+from ._presence import Presence
+from ._rates import Places
+from ._reads import Reads
+from ._refusals import Refused
+from ._rest import Rest
+from ._settings import Authorize, WebLimits
+from ._stream import Sources
+from ._streams import Streams
+
+STATIC: Final = Path(__file__).parent / "static"
+"""The dashboard's files."""
+_HEADERS: Final = {
+    "content-security-policy": (
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; font-src 'self'; connect-src 'self'; "
+        "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    ),
+    "x-content-type-options": "nosniff",
+    "x-frame-options": "DENY",
+    "referrer-policy": "no-referrer",
+    "cross-origin-resource-policy": "same-origin",
+    "cross-origin-opener-policy": "same-origin",
+    "cache-control": "no-store",
+}
+"""What every response says to browsers."""
+
+
+class WebApp:
+    """The application. Make it with `app`; `await aclose()` before the server stops waiting for its streams."""
+
+    presence: Presence
+    """Which conversations have clients here, and what they were handed."""
+
+    def __init__(
+        self,
+        tracker: ExecutionTracker,
+        token: str | None,
+        authorize: Authorize | None,
+        limits: WebLimits,
+        origins: Iterable[str],
+    ) -> None:
+        self.presence = Presence()
+        self._reads = Reads(limits.readers, limits.waiting_reads)
+        self._fanout = Fanout(tracker, self._reads, limits)
+        self._gate = Gate(limits, token, authorize, origins)
+        sources = Sources(tracker, self._fanout, self._reads, self.presence, limits)
+        rest = Rest(sources, self._gate)
+        streams = Streams(sources, self._gate, Places(limits))
+        self._router = Router(self._routes(rest, streams), redirect_slashes=False)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer as an ASGI application."""
+        if scope["type"] == "lifespan":
+            await self._live(receive, send)
+            return
+        started = False
+        scope = {**scope, "app": self}
+        scope.pop("starlette.exception_handlers", None)  # what is wrong here is told here, whatever it is mounted in
+
+        async def send_guarded(message: Message) -> None:
+            nonlocal started
+            if message["type"] in {"http.response.start", "websocket.http.response.start", "websocket.accept"}:
+                started = True
+                headers = MutableHeaders(raw=list(message.get("headers", [])))
+                if message["type"] != "websocket.accept":
+                    headers.update(_HEADERS)
+                message["headers"] = headers.raw
+            await send(message)
+
+        try:
+            self._gate.check_way(HTTPConnection(scope))
+            await self._router(scope, receive, send_guarded)
+        except Refused as refused:
+            if started:
+                raise
+            await _deny(refused, scope, receive, send_guarded)
+        except HTTPException as error:
+            if started:
+                raise
+            refused = Refused(error.status_code, _kind(error.status_code), error.detail, error.headers)
+            await _deny(refused, scope, receive, send_guarded)
+
+    async def aclose(self) -> None:
+        """End every stream, so that its client connects elsewhere or later, and let go of the journal. Safe to call again.
+
+        To be awaited in the loop that the app runs in, before the server waits for its connections; `lifespan` comes after that.
+        """
+        await self._fanout.close()
+        self._reads.close()
+
+    async def _live(self, receive: Receive, send: Send) -> None:
+        while True:
+            message = await receive()
+            if message["type"] == "lifespan.startup":
+                self._fanout.reopen()
+                await send({"type": "lifespan.startup.complete"})
+            else:
+                await self.aclose()
+                await send({"type": "lifespan.shutdown.complete"})
+                return
+
+    def _routes(self, rest: Rest, streams: Streams) -> list[BaseRoute]:
+        get, post = ["GET"], ["POST"]
+        execution = "/api/executions/{execution_id}"
+        return [
+            Route("/api/executions", rest.executions, methods=get),
+            Route(execution, rest.execution, methods=get),
+            Route(f"{execution}/timeline", rest.timeline, methods=get),
+            Route(f"{execution}/cancel", rest.cancel, methods=post),
+            Route("/api/workers", rest.workers, methods=get),
+            Route("/api/statistics", rest.statistics, methods=get),
+            Route("/api/session", rest.begin_session, methods=post),
+            Route("/api/session", rest.end_session, methods=["DELETE"]),
+            Route("/events", _Endpoint(streams.events), methods=get),
+            Route("/threads/{thread_id:path}/events", _Endpoint(streams.events), methods=get),
+            Route("/executions/{execution_id}/events", _Endpoint(streams.events), methods=get),
+            WebSocketRoute("/ws/events", _Endpoint(streams.socket)),
+            WebSocketRoute("/ws/threads/{thread_id:path}", _Endpoint(streams.socket)),
+            WebSocketRoute("/ws/executions/{execution_id}", _Endpoint(streams.socket)),
+            Route("/", self._page, methods=get),
+            Mount("/static", _Endpoint(self._static)),
+        ]
+
+    async def _page(self, request: Request) -> Response:
+        """The dashboard. Where a token is asked for it is shown without one: it holds nothing, and asks for the token itself."""
+        if not self._gate.has_token:
+            await self._gate.admit(request)
+        page = STATIC / "index.html"
+        if not page.exists():
+            raise Refused(404, "no_dashboard", "the dashboard is not installed; the API is below api/")
+        return FileResponse(page, media_type="text/html")
+
+    async def _static(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            raise Refused(404, "not_found", "there is nothing here")
+        if not self._gate.has_token:
+            await self._gate.admit(HTTPConnection(scope))
+        await StaticFiles(directory=STATIC, check_dir=False)(scope, receive, send)
+
+
+class _Endpoint:
+    """An ASGI application as a route's endpoint: a plain function would be called with a request."""
+
+    def __init__(self, application: ASGIApp) -> None:
+        self._application = application
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self._application(scope, receive, send)
+
+
+def app(
+    tracker: ExecutionTracker,
+    *,
+    token: str | None = None,
+    authorize: Authorize | None = None,
+    limits: WebLimits | None = None,
+    origins: Iterable[str] = (),
+) -> WebApp:
+    """Make the ASGI application for a tracker. It closes nothing of the tracker's; see `WebApp.aclose`.
+
+    Without *token* and *authorize* only this machine may use it.
+
+    Args:
+        tracker: Whose executions it shows.
+        token: What everybody must show; who does is an operator. At least 16 printable ASCII characters.
+        authorize: The host application's own check, instead: a request's `Principal`, or None to refuse. One that is not async is
+            called in a thread.
+        limits: Budgets; None takes the defaults of `WebLimits`.
+        origins: Of foreign pages that may use it all the same, such as `https://chat.example.com`.
+
+    Raises:
+        StateTypeError: An argument has the wrong type.
+        InvalidValueError: The token is too short, both *token* and *authorize* are given, or an origin is none.
+    """
+    if not isinstance(tracker, ExecutionTracker):
+        raise StateTypeError(f"tracker must be an ExecutionTracker, not {type(tracker).__qualname__}")
+    if token is not None and not isinstance(token, str):
+        raise StateTypeError(f"token must be a str, not {type(token).__qualname__}")
+    if authorize is not None and not callable(authorize):
+        raise StateTypeError(f"authorize must be a function, not {type(authorize).__qualname__}")
+    if limits is not None and not isinstance(limits, WebLimits):
+        raise StateTypeError(f"limits must be WebLimits, not {type(limits).__qualname__}")
+    return WebApp(tracker, token, authorize, limits if limits is not None else WebLimits(), origins)
+
+
+async def _deny(refused: Refused, scope: Scope, receive: Receive, send: Send) -> None:
+    if scope["type"] == "websocket" and "websocket.http.response" not in scope.get("extensions", {}):
+        await receive()  # its wish to connect
+        await send({"type": "websocket.close", "code": 1008, "reason": refused.kind})
+        return
+    await refused.response()(scope, receive, send)
+
+
+def _kind(status: int) -> str:
+    return {404: "not_found", 405: "method_not_allowed"}.get(status, "refused")

@@ -1,0 +1,58 @@
+"""Which conversations have clients here, and what was handed to them: the one place that knows both.
+
+A client is *present* in a thread from the moment from which on it misses no event of it, until its connection has ended. A final event
+is *handed* to it when the server has taken it for sending, which is as much as can be known on this side: whether it was received, only an
+acknowledgement of the client's own can tell.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from typing import NamedTuple
+
+from runstate import Event
+
+
+class Handed(NamedTuple):
+    """A final event that a client was handed."""
+
+    event: Event
+    """The end of the execution."""
+    user_id: str | None
+    """Whose client it was; None is an operator's."""
+
+
+class Presence:
+    """Counts clients by thread, and tells who asks of each final event that one was handed. For the event loop's thread only."""
+
+    def __init__(self) -> None:
+        self._threads: Counter[str] = Counter()
+        self._listeners: list[Callable[[Handed], None]] = []
+
+    def is_connected(self, thread_id: str) -> bool:
+        """Say whether a client follows a conversation, or an execution in it, here and now."""
+        return thread_id in self._threads
+
+    def threads(self) -> frozenset[str]:
+        """Return the conversations that clients follow here."""
+        return frozenset(self._threads)
+
+    def listen(self, listener: Callable[[Handed], None]) -> None:
+        """Have *listener* called with each final event that a client was handed; it must neither block nor raise."""
+        self._listeners.append(listener)
+
+    def came(self, thread_id: str) -> None:
+        """Note that a client follows a conversation."""
+        self._threads[thread_id] += 1
+
+    def went(self, thread_id: str) -> None:
+        """Note that a client does so no longer."""
+        self._threads[thread_id] -= 1
+        if self._threads[thread_id] <= 0:
+            del self._threads[thread_id]
+
+    def handed(self, event: Event, user_id: str | None) -> None:
+        """Note that a client was handed a final event."""
+        for listener in self._listeners:
+            listener(Handed(event, user_id))

@@ -1,0 +1,61 @@
+"""Calls that block, in a few threads of the app's own: neither the event loop nor the host's threads wait for the journal."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Final, ParamSpec, TypeVar
+
+from runstate import RunstateError
+
+from ._refusals import Refused, refusal_of
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+_BUSY: Final = "more requests wait for the journal than it can answer soon; try again in a second"
+
+
+class Reads:
+    """Runs calls in threads.
+
+    Args:
+        threads: How many at once.
+        waiting: How many requests may wait for one.
+    """
+
+    def __init__(self, threads: int, waiting: int) -> None:
+        self._threads = threads
+        self._waiting = waiting
+        self._under_way = 0
+        self._executor: ThreadPoolExecutor | None = None
+
+    async def run(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Call *function* in a thread, however many wait: for streams, which are bounded themselves."""
+        if self._executor is None:
+            self._executor = ThreadPoolExecutor(self._threads, "runstate-web")
+        self._under_way += 1
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._executor, lambda: function(*args, **kwargs))
+        finally:
+            self._under_way -= 1
+
+    async def answer(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Call *function* in a thread for a request.
+
+        Raises:
+            Refused: Too many wait already, or the tracker has refused.
+        """
+        if self._under_way >= self._waiting:
+            raise Refused(503, "busy", _BUSY, {"Retry-After": "1"})
+        try:
+            return await self.run(function, *args, **kwargs)
+        except RunstateError as error:
+            raise refusal_of(error) from error
+
+    def close(self) -> None:
+        """Let the threads end; the next call makes new ones."""
+        executor, self._executor = self._executor, None
+        if executor is not None:
+            executor.shutdown(wait=False)
