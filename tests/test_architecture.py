@@ -43,7 +43,7 @@ LAYERS = """
     journal._writer _verify._file _verify._server _doctor._file _doctor._server _verdicts _execution _events
     _durable _breaker _deliverer
     _delivery _verify _doctor _watch _scope _reading _liveness
-    _attempts
+    _attempts _census
     _chain
     _agents _member
     _remote _decorators

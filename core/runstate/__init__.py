@@ -45,7 +45,9 @@ from ._outcomes import Died as Died
 from ._outcomes import Failed as Failed
 from ._outcomes import Outcome as Outcome
 from ._outcomes import TimedOut as TimedOut
+from ._records import Census as Census
 from ._records import Created as Created
+from ._records import Ends as Ends
 from ._records import Entry as Entry
 from ._records import Event as Event
 from ._records import Evidence as Evidence
@@ -120,6 +122,7 @@ __all__ = [
     "CancelRequest",
     "Cancelled",
     "Cause",
+    "Census",
     "Clock",
     "Completed",
     "Created",
@@ -127,6 +130,7 @@ __all__ = [
     "Diagnosis",
     "Died",
     "DuplicateMessageError",
+    "Ends",
     "Entry",
     "Event",
     "Evidence",

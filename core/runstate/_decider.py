@@ -59,7 +59,7 @@ class Decider(Registry):
     ) -> None:
         super().__init__(deadlines, incarnation)
         self.monotonic_ns: Callable[[], int] = clock.monotonic_ns
-        self._time_ns = clock.time_ns
+        self.time_ns = clock.time_ns
         self._buffer = buffer
         self.limits: Limits = limits
         self.loops: Loops | None = None
@@ -101,7 +101,7 @@ class Decider(Registry):
         if metadata_json is not None and len(metadata_json) > SMALL:
             buffer.reserve(len(metadata_json))
         # Taken into local names first, here and below: calling an instance's attribute as if it were a method is slower.
-        monotonic_ns, time_ns = self.monotonic_ns, self._time_ns
+        monotonic_ns, time_ns = self.monotonic_ns, self.time_ns
         now_ns = monotonic_ns()
         at_ns = time_ns()
         execution_id = new_execution_id(at_ns)

@@ -14,13 +14,16 @@ once at its creation, so differences between them are true durations even when t
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import NamedTuple, TypeAlias
+from typing import Final, NamedTuple, TypeAlias
 
 from ._checks import seconds
 from ._errors import InvalidValueError, wrong_type
 from ._json import Json, decode_json
 from ._states import Cause, ExecutionState, Phase
+
+_TABLE_ORDER: Final = {state: number for number, state in enumerate(ExecutionState)}
 
 
 class Evidence(NamedTuple):
@@ -222,6 +225,32 @@ class Limits:
                 raise wrong_type(name, value, "an int")
             elif not 1 <= value < 1 << 62:
                 raise InvalidValueError(name, value, "1 or more")
+
+
+class Ends(NamedTuple):
+    """How many executions ended in one way in one span of time."""
+
+    from_ns: int
+    """When the span began: a multiple of its length, in nanoseconds since the Unix epoch."""
+    state: ExecutionState
+    """The end."""
+    count: int
+
+
+def by_time(ended: Iterable[Ends]) -> tuple[Ends, ...]:
+    """Sort counts by span, and within one by state in table order."""
+    return tuple(sorted(ended, key=lambda ends: (ends.from_ns, _TABLE_ORDER[ends.state])))
+
+
+class Census(NamedTuple):
+    """The executions of a journal, counted at one moment."""
+
+    live: dict[ExecutionState, int]
+    """Those that have not ended, by state; states that none is in are left out."""
+    oldest: str | None
+    """The id of the live execution that was created first, or None if none is live."""
+    ended: tuple[Ends, ...]
+    """Those that have ended lately, by span, the oldest first, and within it by state in table order."""
 
 
 class Statistics(NamedTuple):

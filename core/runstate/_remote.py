@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ._census import ExecutionCounter
 from ._checks import checked, error_text
 from ._decider import CALLER, OWNER
 from ._errors import FencedError, InvalidTransitionError, NotOwnerError, RunstateError
@@ -9,12 +10,11 @@ from ._execution import Execution
 from ._fleet import CancelRequest
 from ._live import fenced
 from ._member import Member
-from ._reading import ExecutionReader
 from ._records import ExecutionRecord
 from ._states import Cause, ExecutionState
 
 
-class ExecutionRemote(ExecutionReader):
+class ExecutionRemote(ExecutionCounter):
     """Reads executions, and finds or cancels them by their ids."""
 
     _member: Member

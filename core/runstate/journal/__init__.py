@@ -20,7 +20,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import NamedTuple, Protocol, runtime_checkable
 
 from .._fleet import CancelRequest, Fence, Peer, RejectedMove, Unsettled, Worker
-from .._records import Entry, Event, ExecutionRecord, Selection
+from .._records import Census, Entry, Event, ExecutionRecord, Selection
 from .._states import Cause
 from ._outbox import Outbox
 
@@ -94,6 +94,24 @@ class Doorbell(Protocol):
 
         Args:
             ring: Called in a thread of the journal's own, sometimes also when nothing is new. It neither blocks nor raises.
+        """
+        ...
+
+
+@runtime_checkable
+class Countable(Protocol):
+    """What a journal may have besides: it counts its executions without handing them out."""
+
+    def count(self, since_ns: int, span_ns: int, user_id: str | None, /) -> Census:
+        """Count what is live, and what has ended since a moment, at a price that what ended before does not raise.
+
+        Args:
+            since_ns: The moment, in nanoseconds since the Unix epoch.
+            span_ns: Length of a span in which ends are counted together, in nanoseconds, 1 or more.
+            user_id: Only this user's; None counts all.
+
+        Raises:
+            JournalError: It cannot be read.
         """
         ...
 
@@ -317,4 +335,4 @@ class Fleet(Journal, Protocol):
         ...
 
 
-__all__ = ["Doorbell", "Fleet", "Journal", "Outbox", "Page", "Seen", "Vigil"]
+__all__ = ["Countable", "Doorbell", "Fleet", "Journal", "Outbox", "Page", "Seen", "Vigil"]

@@ -83,6 +83,17 @@ WHERE x.seq > 0{{conditions}}
 ORDER BY x.number DESC LIMIT %(limit)s
 """
 
+_COUNT: Final = """
+SELECT live.*, (SELECT execution_id FROM runstate.executions WHERE number = live.first)
+FROM (SELECT x.state, count(*), NULL::bigint, min(x.number) AS first
+      FROM runstate.executions AS x WHERE x.ended_at_ns IS NULL AND x.seq > 0{conditions}
+      GROUP BY x.state) AS live
+UNION ALL
+SELECT x.state, count(*), x.ended_at_ns / %(span)s * %(span)s AS span, NULL, NULL
+FROM runstate.executions AS x WHERE x.ended_at_ns IS NOT NULL AND x.ended_at_ns >= %(since)s{conditions}
+GROUP BY x.state, span
+"""
+
 _CONDITIONS: Final = {
     "execution_id": " AND x.execution_id = %(execution_id)s",
     "agent": " AND x.agent = %(agent)s",
@@ -105,6 +116,11 @@ def read_executions(selection: Selection) -> bytes:
     if selection.state is not None:  # adds nothing, but the few that live are now found by their index
         conditions += f" AND x.ended_at_ns IS {'' if selection.state in LIVE else 'NOT '}NULL"
     return _READ_EXECUTIONS.format(conditions=conditions).encode()
+
+
+def count(selection: Selection) -> bytes:
+    """The statement that counts executions: those that live by state, and those that have ended by state and span."""
+    return _COUNT.format(conditions=_conditions(selection, ignored="state")).encode()
 
 
 def _conditions(selection: Selection, ignored: str) -> str:

@@ -2,15 +2,39 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Final, TypeAlias, cast
 
 from .._codec import decode_created, decode_phase_change, decode_record, decode_transition, decode_warned
 from .._errors import RecordDecodeError
 from .._fleet import Unsettled
-from .._records import Entry, Event, ExecutionRecord
+from .._records import Census, Ends, Entry, Event, ExecutionRecord, by_time
+from .._states import ExecutionState
 
 Value: TypeAlias = str | int | float | bytes | None
 Row: TypeAlias = tuple[Value, ...]
+_STATES: Final = {state.value: state for state in ExecutionState}
+
+
+def census_of(rows: Iterable[Row]) -> Census:
+    """Decode the rows of `count`: state, count, span, and of live ones the first number and whose it is.
+
+    Raises:
+        RecordDecodeError: A row holds no state.
+    """
+    live: dict[ExecutionState, int] = {}
+    ended: list[Ends] = []
+    first: tuple[int, str] | None = None
+    for state, count, span, number, execution_id in cast("Iterable[tuple[str, int, int | None, int, str]]", rows):
+        known = _STATES.get(state)
+        if known is None:
+            raise RecordDecodeError("state", "a state", state)
+        if span is None:
+            live[known] = count
+            first = min(first or (number, execution_id), (number, execution_id))
+        else:
+            ended.append(Ends(span, known, count))
+    return Census(live, None if first is None else first[1], by_time(ended))
 
 
 def event_of(row: Row) -> Event:

@@ -190,6 +190,17 @@ WHERE x.seq > 0{{conditions}}
 ORDER BY x.number DESC LIMIT :limit
 """
 
+_COUNT: Final = f"""
+SELECT live.*, (SELECT execution_id FROM executions WHERE number = live.first)
+FROM (SELECT x.state, count(*), NULL, min(x.number) AS first
+      FROM executions AS x WHERE {is_live("x.state")} AND x.seq > 0{{conditions}}
+      GROUP BY x.state) AS live
+UNION ALL
+SELECT x.state, count(*), x.updated_at_ns / :span * :span, NULL, NULL
+FROM executions AS x WHERE {has_ended("x.state")} AND x.updated_at_ns >= :since{{conditions}}
+GROUP BY x.state, 3
+"""
+
 _CONDITIONS: Final = {
     "execution_id": " AND x.execution_id = :execution_id",
     "agent": " AND x.agent = :agent",
@@ -214,6 +225,11 @@ def read_executions(selection: Selection) -> str:
             f" AND {is_live('x.state')}"  # adds nothing, but SQLite now finds the few that live by their index
         )
     return _READ_EXECUTIONS.format(conditions=conditions)
+
+
+def count(selection: Selection) -> str:
+    """The statement that counts executions: those that live by state, and those that have ended by state and span."""
+    return _COUNT.format(conditions=_conditions(selection, ignored="state"))
 
 
 def _conditions(selection: Selection, ignored: str) -> str:

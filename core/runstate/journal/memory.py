@@ -16,7 +16,7 @@ from weakref import WeakSet
 
 from .._clock import Clock, SystemClock
 from .._errors import JournalConflictError, SubscriptionLaggedError
-from .._records import Created, Entry, Event, ExecutionRecord, Limits, PhaseChange, Selection, Transition, Warned
+from .._records import Census, Created, Ends, Entry, Event, ExecutionRecord, Limits, PhaseChange, Selection, Transition, Warned, by_time
 from .._states import CAUSES, TRANSITIONS, ExecutionState
 from . import Page
 from ._memory_log import Log
@@ -27,6 +27,7 @@ _open_journals: Final[WeakSet[MemoryJournal]] = WeakSet()
 
 _COMPLETED: Final = ExecutionState.COMPLETED
 _WORTH_MOVING: Final = 1_024
+_STAMPED_BEFORE_NS: Final = 60_000_000_000
 _TRANSITIONS: Final = dict(TRANSITIONS)  # the same tables without the read-only view around them
 _CAUSES: Final = dict(CAUSES)
 _THREATS: Final = CAUSES[ExecutionState.DEAD]
@@ -149,6 +150,29 @@ class MemoryJournal(MemoryOutbox):
                 logs = reversed(self._logs.values())
             matching = (log for log in logs if _matches(log, selection, log.state))
             return [log.record() for log in islice(matching, limit)]
+
+    def count(self, since_ns: int, span_ns: int, user_id: str | None, /) -> Census:
+        """Count what is live, and what has ended lately. See `Countable.count`."""
+        live: dict[ExecutionState, int] = {}
+        ended: dict[tuple[int, ExecutionState], int] = {}
+        oldest: str | None = None
+        with self._lock:
+            still_live = len(self._logs) - len(self._ended)
+            for log in reversed(self._logs.values()):
+                if not still_live:
+                    break
+                if _TRANSITIONS[log.state]:
+                    still_live -= 1
+                    if user_id is None or log.created.user_id == user_id:
+                        live[log.state] = live.get(log.state, 0) + 1
+                        oldest = log.created.execution_id
+            for log in reversed(self._ended):  # nearly in the order of their ends: each is stamped before it is handed on
+                if log.last.at_ns < since_ns - _STAMPED_BEFORE_NS:
+                    break
+                if log.last.at_ns >= since_ns and (user_id is None or log.created.user_id == user_id):
+                    key = log.last.at_ns // span_ns * span_ns, log.state
+                    ended[key] = ended.get(key, 0) + 1
+        return Census(live, oldest, by_time(Ends(*key, count) for key, count in ended.items()))
 
     def close(self) -> None:
         """Keep everything: a closed tracker's records can still be read."""

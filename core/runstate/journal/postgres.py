@@ -24,7 +24,7 @@ from psycopg import Connection
 
 from .._codec import encode_evidence, encode_rows
 from .._errors import JournalConflictError, SubscriptionLaggedError
-from .._records import Created, Entry, ExecutionRecord, Limits, PhaseChange, Selection, Transition, Warned
+from .._records import Census, Created, Entry, ExecutionRecord, Limits, PhaseChange, Selection, Transition, Warned
 from .._states import INITIAL
 from . import Page, _migrations, _postgres_sql
 from ._outbox import complain_of_lost
@@ -32,7 +32,7 @@ from ._postgres_bell import Bell
 from ._postgres_connection import Address, abandon, is_lost, persistently, translated
 from ._postgres_outbox import PostgresOutbox
 from ._postgres_outbox_schema import NOTICES_LOST
-from ._rows import event_of, record_of
+from ._rows import census_of, event_of, record_of
 from ._rules import parameters
 
 T = TypeVar("T")
@@ -116,6 +116,12 @@ class PostgresJournal(PostgresOutbox):
         asked = {**parameters(selection), "limit": limit}
         rows = self._read(lambda reader: reader.execute(_postgres_sql.read_executions(selection), asked).fetchall())
         return [record_of(row) for row in rows]
+
+    def count(self, since_ns: int, span_ns: int, user_id: str | None, /) -> Census:
+        """Count what is live, and what has ended lately. See `Countable.count`."""
+        asked = {"since": since_ns, "span": span_ns, "user_id": user_id}
+        statement = _postgres_sql.count(Selection(user_id=user_id))
+        return census_of(self._read(lambda reader: reader.execute(statement, asked).fetchall()))
 
     def listen(self, ring: Callable[[], None], /) -> None:
         """Have *ring* called when another process has appended. See `Doorbell.listen`."""

@@ -10,11 +10,11 @@ from typing import Final
 from .._clock import Clock
 from .._codec import encode_evidence
 from .._errors import JournalConflictError, SubscriptionLaggedError
-from .._records import Created, Entry, ExecutionRecord, Limits, PhaseChange, Selection, Transition, Warned
+from .._records import Census, Created, Entry, ExecutionRecord, Limits, PhaseChange, Selection, Transition, Warned
 from .._states import INITIAL
 from . import Page, _sql, _sql_fleet, _sql_outbox
 from ._outbox import complain_of_lost
-from ._rows import Row, event_of, record_of
+from ._rows import Row, census_of, event_of, record_of
 from ._rules import parameters
 from ._sqlite_outbox import SqliteOutbox
 
@@ -81,6 +81,12 @@ class SqliteJournal(SqliteOutbox):
         with self._reading() as connection:
             rows = connection.execute(_sql.read_executions(selection), asked).fetchall()
         return [record_of(row) for row in rows]
+
+    def count(self, since_ns: int, span_ns: int, user_id: str | None, /) -> Census:
+        """Count what is live, and what has ended lately. See `Countable.count`."""
+        asked = {"since": since_ns, "span": span_ns, "user_id": user_id}
+        with self._reading() as connection:
+            return census_of(connection.execute(_sql.count(Selection(user_id=user_id)), asked).fetchall())
 
     def _store(self, connection: sqlite3.Connection, batch: Sequence[Entry]) -> list[str]:
         refused = self._add(connection, batch)
