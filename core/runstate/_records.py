@@ -234,7 +234,8 @@ class Ends(NamedTuple):
     """When the span began: a multiple of its length, in nanoseconds since the Unix epoch."""
     state: ExecutionState
     """The end."""
-    count: int
+    number: int
+    """How many executions."""
 
 
 def by_time(ended: Iterable[Ends]) -> tuple[Ends, ...]:

@@ -233,6 +233,33 @@ def doctor(journal: _Journal = "runs.db", *, json: _Json = False) -> int:
 
 
 @app.command
+def serve(
+    journal: _Journal = "runs.db",
+    *,
+    host: Annotated[
+        str, Parameter(help="The address to listen on; others than this machine's own need --token-file.")
+    ] = "127.0.0.1",
+    port: Annotated[int, Parameter(help="The port; 0 takes a free one.")] = 8305,
+    token_file: Annotated[
+        str | None, Parameter(help="A file whose one line is the token that everybody must show.")
+    ] = None,
+    read_only: Annotated[bool, Parameter(negative="", show_default=False, help="Show, and cancel nothing.")] = False,
+) -> int:
+    """Serve the dashboard, the API and live event streams over HTTP, until Ctrl-C or SIGTERM."""
+    try:
+        from ._serve import serve_journal
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.partition(".")[0] not in {"starlette", "uvicorn", "websockets"}:
+            raise
+        raise UsageError(
+            'serving needs starlette and uvicorn; install the extra: pip install "runstate[web]"'
+        ) from None
+    with _open(journal):  # before it is opened for writing, which would make a journal where there is none
+        pass
+    return serve_journal(journal, host=host, port=port, token_file=token_file, read_only=read_only)
+
+
+@app.command
 def states(
     *,
     mermaid_diagram: Annotated[

@@ -16,7 +16,20 @@ from weakref import WeakSet
 
 from .._clock import Clock, SystemClock
 from .._errors import JournalConflictError, SubscriptionLaggedError
-from .._records import Census, Created, Ends, Entry, Event, ExecutionRecord, Limits, PhaseChange, Selection, Transition, Warned, by_time
+from .._records import (
+    Census,
+    Created,
+    Ends,
+    Entry,
+    Event,
+    ExecutionRecord,
+    Limits,
+    PhaseChange,
+    Selection,
+    Transition,
+    Warned,
+    by_time,
+)
 from .._states import CAUSES, TRANSITIONS, ExecutionState
 from . import Page
 from ._memory_log import Log
@@ -166,7 +179,9 @@ class MemoryJournal(MemoryOutbox):
                     if user_id is None or log.created.user_id == user_id:
                         live[log.state] = live.get(log.state, 0) + 1
                         oldest = log.created.execution_id
-            for log in reversed(self._ended):  # nearly in the order of their ends: each is stamped before it is handed on
+            for log in reversed(
+                self._ended
+            ):  # nearly in the order of their ends: each is stamped before it is handed on
                 if log.last.at_ns < since_ns - _STAMPED_BEFORE_NS:
                     break
                 if log.last.at_ns >= since_ns and (user_id is None or log.created.user_id == user_id):

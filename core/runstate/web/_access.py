@@ -32,7 +32,7 @@ from starlette.requests import HTTPConnection
 from runstate import InvalidValueError
 
 from ._rates import Allowance
-from ._refusals import Refused
+from ._refusals import RefusedError
 from ._settings import Authorize, Principal, WebLimits
 
 COOKIE: Final = "runstate_session"
@@ -88,23 +88,25 @@ class Gate:
         """Refuse what does not come from where requests may come from.
 
         Raises:
-            Refused: It does not.
+            RefusedError: It does not.
         """
         hosts = connection.headers.getlist("host")
         if len(hosts) != 1:
-            raise Refused(400, "bad_host", "a request must have one Host header")
+            raise RefusedError(400, "bad_host", "a request must have one Host header")
         if self.is_local:
-            if connection.client is None or not _is_loopback(connection.client.host):
+            if connection.client is None or not is_loopback(connection.client.host):
                 message = "only this machine may come in here; give runstate.web.app a token or authorize for others"
-                raise Refused(403, "not_local", message)
+                raise RefusedError(403, "not_local", message)
             passed_on = [name for name in _PASSED_ON if name in connection.headers]
             if passed_on:
                 message = (
                     f"the request was passed on ({', '.join(passed_on)}); behind a proxy a token or authorize is needed"
                 )
-                raise Refused(403, "not_local", message)
-            if not _is_loopback(_host_name(hosts[0])):
-                raise Refused(403, "bad_host", "the Host header must name this machine's loopback, such as localhost")
+                raise RefusedError(403, "not_local", message)
+            if not is_loopback(_host_name(hosts[0])):
+                raise RefusedError(
+                    403, "bad_host", "the Host header must name this machine's loopback, such as localhost"
+                )
         self._check_origin(connection, hosts[0])
 
     def _check_origin(self, connection: HTTPConnection, host: str) -> None:
@@ -113,11 +115,11 @@ class Gate:
         if origins:
             if len(origins) == 1 and (origins[0].lower() in self._origins or _is_same(origins[0], host)):
                 return
-            raise Refused(403, "bad_origin", "pages of another origin may not use this app")
+            raise RefusedError(403, "bad_origin", "pages of another origin may not use this app")
         site = connection.headers.get("sec-fetch-site", "none")
         is_visit = connection.headers.get("sec-fetch-mode") == "navigate" and method in _SAFE
         if site not in {"none", "same-origin"} and not is_visit:
-            raise Refused(403, "bad_origin", "pages of another origin may not use this app")
+            raise RefusedError(403, "bad_origin", "pages of another origin may not use this app")
 
     # -- whose --------------------------------------------------------------------------------------------------------
 
@@ -125,7 +127,7 @@ class Gate:
         """Return whose request it is, and count it.
 
         Raises:
-            Refused: Nobody's who may come in, or there were too many.
+            RefusedError: Nobody's who may come in, or there were too many.
         """
         peer = "" if connection.client is None else connection.client.host
         if self._authorize is not None:
@@ -138,7 +140,7 @@ class Gate:
         whose = f"address {peer}" if principal.user_id is None else f"user {principal.user_id}"
         pause = self._requests.spend(whose)
         if pause:
-            raise Refused(
+            raise RefusedError(
                 429, "too_many_requests", "too many requests; slow down", {"Retry-After": str(int(pause) + 1)}
             )
         return principal
@@ -147,7 +149,7 @@ class Gate:
         """Accept the token itself and nothing in its place.
 
         Raises:
-            Refused: It is wrong, missing, or was guessed at too often.
+            RefusedError: It is wrong, missing, or was guessed at too often.
         """
         peer = "" if connection.client is None else connection.client.host
         self._judge(self._is_token(connection.headers.get("authorization")), peer)
@@ -166,7 +168,7 @@ class Gate:
     def _judge(self, is_right: bool, peer: str) -> None:  # noqa: FBT001 - private
         """Let through what is right; count what is wrong. Who has guessed too often is refused whatever it sends, so guesses tell nothing."""
         if self._guesses.left(peer) < 1 or (not is_right and self._all_guesses.left(_EVERYBODY) < 1):
-            raise Refused(429, "too_many_guesses", "too many wrong tokens; wait", {"Retry-After": "10"})
+            raise RefusedError(429, "too_many_guesses", "too many wrong tokens; wait", {"Retry-After": "10"})
         if not is_right:
             self._guesses.spend(peer)
             self._all_guesses.spend(_EVERYBODY)
@@ -205,11 +207,12 @@ class Gate:
         return hmac.digest(self._key or b"", text.encode("utf-8", "replace"), "sha256").hex()
 
 
-def _unauthorized(message: str) -> Refused:
-    return Refused(401, "unauthorized", message, {"WWW-Authenticate": 'Bearer realm="runstate"'})
+def _unauthorized(message: str) -> RefusedError:
+    return RefusedError(401, "unauthorized", message, {"WWW-Authenticate": 'Bearer realm="runstate"'})
 
 
-def _is_loopback(host: str) -> bool:
+def is_loopback(host: str) -> bool:
+    """Say whether an address, or `localhost`, is this machine's own and nobody else's."""
     if host.lower() == "localhost":
         return True
     try:

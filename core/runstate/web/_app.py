@@ -21,7 +21,7 @@ from ._fanout import Fanout
 from ._presence import Presence
 from ._rates import Places
 from ._reads import Reads
-from ._refusals import Refused
+from ._refusals import RefusedError
 from ._rest import Rest
 from ._settings import Authorize, WebLimits
 from ._stream import Sources
@@ -89,15 +89,20 @@ class WebApp:
         try:
             self._gate.check_way(HTTPConnection(scope))
             await self._router(scope, receive, send_guarded)
-        except Refused as refused:
+        except RefusedError as refused:
             if started:
                 raise
             await _deny(refused, scope, receive, send_guarded)
         except HTTPException as error:
             if started:
                 raise
-            refused = Refused(error.status_code, _kind(error.status_code), error.detail, error.headers)
-            await _deny(refused, scope, receive, send_guarded)
+            no_such = RefusedError(error.status_code, _kind(error.status_code), error.detail, error.headers)
+            await _deny(no_such, scope, receive, send_guarded)
+
+    @property
+    def is_local(self) -> bool:
+        """Whether only this machine may come in."""
+        return self._gate.is_local
 
     async def aclose(self) -> None:
         """End every stream, so that its client connects elsewhere or later, and let go of the journal. Safe to call again.
@@ -130,6 +135,8 @@ class WebApp:
             Route("/api/statistics", rest.statistics, methods=get),
             Route("/api/session", rest.begin_session, methods=post),
             Route("/api/session", rest.end_session, methods=["DELETE"]),
+            Route("/api/openapi.json", rest.openapi, methods=get),
+            Route("/api/schema.json", rest.schema, methods=get),
             Route("/events", _Endpoint(streams.events), methods=get),
             Route("/threads/{thread_id:path}/events", _Endpoint(streams.events), methods=get),
             Route("/executions/{execution_id}/events", _Endpoint(streams.events), methods=get),
@@ -146,12 +153,12 @@ class WebApp:
             await self._gate.admit(request)
         page = STATIC / "index.html"
         if not page.exists():
-            raise Refused(404, "no_dashboard", "the dashboard is not installed; the API is below api/")
+            raise RefusedError(404, "no_dashboard", "the dashboard is not installed; the API is below api/")
         return FileResponse(page, media_type="text/html")
 
     async def _static(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
-            raise Refused(404, "not_found", "there is nothing here")
+            raise RefusedError(404, "not_found", "there is nothing here")
         if not self._gate.has_token:
             await self._gate.admit(HTTPConnection(scope))
         await StaticFiles(directory=STATIC, check_dir=False)(scope, receive, send)
@@ -202,7 +209,7 @@ def app(
     return WebApp(tracker, token, authorize, limits if limits is not None else WebLimits(), origins)
 
 
-async def _deny(refused: Refused, scope: Scope, receive: Receive, send: Send) -> None:
+async def _deny(refused: RefusedError, scope: Scope, receive: Receive, send: Send) -> None:
     if scope["type"] == "websocket" and "websocket.http.response" not in scope.get("extensions", {}):
         await receive()  # its wish to connect
         await send({"type": "websocket.close", "code": 1008, "reason": refused.kind})

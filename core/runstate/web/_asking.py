@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Set as AbstractSet
-from typing import Any, TypeVar
+from typing import Any, cast
 
 from pydantic_core import from_json
 from starlette.requests import HTTPConnection, Request
 
-from ._refusals import Refused
+from ._refusals import RefusedError
 
-T = TypeVar("T")
 _TRUTH = {"true": True, "false": False}
 
 
@@ -18,7 +17,7 @@ def parameters(connection: HTTPConnection, known: AbstractSet[str]) -> dict[str,
     """Return the query's parameters.
 
     Raises:
-        Refused: One is unknown, or is given twice.
+        RefusedError: One is unknown, or is given twice.
     """
     said: dict[str, str] = {}
     for name, value in connection.query_params.multi_items():
@@ -34,7 +33,7 @@ def truth(name: str, value: str | None) -> bool | None:
     """Read `true` or `false`; None if nothing was said.
 
     Raises:
-        Refused: It is something else.
+        RefusedError: It is something else.
     """
     if value is None:
         return None
@@ -47,7 +46,7 @@ def number(name: str, value: str | None, usual: int, highest: int) -> int:
     """Read a whole number from 1 up.
 
     Raises:
-        Refused: It is something else, or too high.
+        RefusedError: It is something else, or too high.
     """
     if value is None:
         return usual
@@ -60,29 +59,29 @@ async def body_of(request: Request, limit: int) -> dict[str, Any]:
     """Read a body that is a JSON object; an empty one is an empty object.
 
     Raises:
-        Refused: It is too large, or something else.
+        RefusedError: It is too large, or something else.
     """
     chunks: list[bytes] = []
     size = 0
     async for chunk in request.stream():
         size += len(chunk)
         if size > limit:
-            raise Refused(413, "too_large", f"a body may have {limit} bytes")
+            raise RefusedError(413, "too_large", f"a body may have {limit} bytes")
         chunks.append(chunk)
     if not size:
         return {}
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind != "application/json":
-        raise Refused(415, "not_json", "a body must be JSON: Content-Type: application/json")
+        raise RefusedError(415, "not_json", "a body must be JSON: Content-Type: application/json")
     try:
         body = from_json(b"".join(chunks), allow_inf_nan=False)
     except ValueError as error:
         raise invalid(f"the body is no JSON: {error}") from error
     if not isinstance(body, dict):
         raise invalid("the body must be a JSON object")
-    return body
+    return cast("dict[str, Any]", body)
 
 
-def invalid(message: str) -> Refused:
+def invalid(message: str) -> RefusedError:
     """Refuse something that is wrong in itself."""
-    return Refused(400, "invalid_value", message)
+    return RefusedError(400, "invalid_value", message)

@@ -1,5 +1,6 @@
-"""JSON as it goes over the wire. The characters that mean something in HTML are escaped, so that no text of a user is ever markup,
-wherever a page or a proxy puts it.
+"""JSON as it goes over the wire.
+
+The characters that mean something in HTML are escaped, so that no text of a user is ever markup, wherever a page or a proxy puts it.
 """
 
 from __future__ import annotations

@@ -147,3 +147,6 @@ def interrupted(reason: str) -> Frame:
 
 RESUMED: Final = Frame("resumed", None, encode({"event": "resumed"}))
 """Tells that the journal can be read again."""
+
+ENDINGS: Final = [one.reason for one in (ENDED, SLOW, LAGGED, RENEW, SHUTDOWN, BROKEN, UNREADABLE)]
+"""What the last message of an event stream may give as its reason."""

@@ -6,7 +6,7 @@ import re
 from typing import Final, NamedTuple
 
 from ._frames import Vocabulary
-from ._refusals import Refused
+from ._refusals import RefusedError
 
 _PLACE: Final = re.compile(r"(\d{1,19})(?:\.(\d{1,3}))?", re.ASCII)
 
@@ -34,15 +34,15 @@ def parse_place(text: str, vocabulary: Vocabulary) -> Place:
     """Read a place: `latest`, a position, or an event's id.
 
     Raises:
-        Refused: It is none of them, or the id of an event of the other vocabulary that has no place in this one.
+        RefusedError: It is none of them, or the id of an event of the other vocabulary that has no place in this one.
     """
     if text == "latest":
         return PRESENT
     found = _PLACE.fullmatch(text)
     if found is None or int(found[1]) >= 1 << 63:
-        raise Refused(400, "invalid_value", "after must be `latest`, a position (0 or more) or the id of an event")
+        raise RefusedError(400, "invalid_value", "after must be `latest`, a position (0 or more) or the id of an event")
     told = None if found[2] is None else int(found[2])
     if told is not None and vocabulary is Vocabulary.JOURNAL:
         message = f"after must be a position for a stream of journal entries; {text} lies within one entry"
-        raise Refused(400, "invalid_value", message)
+        raise RefusedError(400, "invalid_value", message)
     return Place(int(found[1]), told)

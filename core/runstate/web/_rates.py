@@ -7,7 +7,7 @@ from collections import Counter, OrderedDict
 from collections.abc import Callable
 from typing import Final
 
-from ._refusals import Refused
+from ._refusals import RefusedError
 from ._settings import Principal, WebLimits
 
 _KNOWN: Final = 10_000
@@ -58,16 +58,16 @@ class Places:
         """Take a place.
 
         Raises:
-            Refused: There is none left.
+            RefusedError: There is none left.
         """
         limits, user = self._limits, principal.user_id
         if self._open >= limits.streams:
-            raise Refused(503, "too_many_streams", f"{limits.streams} streams are open, which is all; try again later",
+            raise RefusedError(503, "too_many_streams", f"{limits.streams} streams are open, which is all; try again later",
                           {"Retry-After": "5"})  # fmt: skip
         if user is not None:
             if self._of_users[user] >= limits.streams_per_user:
                 message = f"{limits.streams_per_user} streams of this user are open, which is all; close one first"
-                raise Refused(429, "too_many_streams", message, {"Retry-After": "5"})
+                raise RefusedError(429, "too_many_streams", message, {"Retry-After": "5"})
             self._of_users[user] += 1
         self._open += 1
 

@@ -9,7 +9,7 @@ from typing import Final, ParamSpec, TypeVar
 
 from runstate import RunstateError
 
-from ._refusals import Refused, refusal_of
+from ._refusals import RefusedError, refusal_of
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -45,10 +45,10 @@ class Reads:
         """Call *function* in a thread for a request.
 
         Raises:
-            Refused: Too many wait already, or the tracker has refused.
+            RefusedError: Too many wait already, or the tracker has refused.
         """
         if self._under_way >= self._waiting:
-            raise Refused(503, "busy", _BUSY, {"Retry-After": "1"})
+            raise RefusedError(503, "busy", _BUSY, {"Retry-After": "1"})
         try:
             return await self.run(function, *args, **kwargs)
         except RunstateError as error:

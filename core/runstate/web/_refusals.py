@@ -29,7 +29,7 @@ from runstate import (
 from ._encoding import encode
 
 
-class Refused(Exception):
+class RefusedError(Exception):
     """A request that is not carried out.
 
     Attributes:
@@ -63,14 +63,16 @@ _KINDS: Final[tuple[tuple[tuple[type[RunstateError], ...], int, str], ...]] = (
 )
 
 
-def refusal_of(error: RunstateError) -> Refused:
+def refusal_of(error: RunstateError) -> RefusedError:
     """Say over HTTP what the tracker has refused."""
     for kinds, status, kind in _KINDS:
         if isinstance(error, kinds):
-            return Refused(status, kind, str(error), {"Retry-After": "1"} if status == 503 else None)
-    return Refused(500, "journal_error", f"{type(error).__name__}: the journal cannot be read; see `runstate doctor`")
+            return RefusedError(status, kind, str(error), {"Retry-After": "1"} if status == 503 else None)
+    return RefusedError(
+        500, "journal_error", f"{type(error).__name__}: the journal cannot be read; see `runstate doctor`"
+    )
 
 
-def unknown_execution(execution_id: str) -> Refused:
+def unknown_execution(execution_id: str) -> RefusedError:
     """Refuse an id that leads to nothing, or to what somebody else may see: the two are not told apart."""
     return refusal_of(UnknownExecutionError(execution_id))

@@ -12,12 +12,14 @@ from runstate import ExecutionRecord, ExecutionState, RunstateError
 
 from ._access import COOKIE, Gate
 from ._asking import body_of, invalid, number, parameters, truth
-from ._census import Census
 from ._encoding import encode
+from ._openapi import document as openapi_document
 from ._plain import entry_data, record_data, rejected_data, request_data, worker_data
 from ._reading import find_by_life
-from ._refusals import Refused, refusal_of, unknown_execution
+from ._refusals import RefusedError, refusal_of, unknown_execution
+from ._schema import document as schema_document
 from ._settings import Principal
+from ._statistics import Statistics
 from ._stream import Sources
 
 Answer: TypeAlias = Callable[[Request], Awaitable[Response]]
@@ -44,7 +46,7 @@ class Rest:
         self._gate = gate
         self._tracker = sources.tracker
         self._answer = sources.reads.answer
-        self._census = Census(sources)
+        self._statistics = Statistics(sources)
 
     async def executions(self, request: Request) -> Response:
         """List executions, the newest first, and the position from which a stream tells what has happened since."""
@@ -105,7 +107,7 @@ class Rest:
         return json_response({"cancel_request": request_data(wish, full=principal.is_operator)}, 202)
 
     async def workers(self, request: Request) -> Response:
-        """List the processes that share the journal; a user sees how many of the own executions live in them, and nothing else."""
+        """List the processes that share the journal. They are no user's business: a user's list is empty."""
         principal = await self._gate.admit(request)
         said = parameters(request, frozenset({"departed"}))
         departed = 0 if said.get("departed") == "0" else number("departed", said.get("departed"), 0, 1_000)
@@ -118,7 +120,17 @@ class Rest:
         """Say how many executions there are in each state, how they have ended lately, and which has lived longest."""
         principal = await self._gate.admit(request)
         parameters(request, frozenset())
-        return json_response(await self._census.of(principal))
+        return json_response(await self._statistics.of(principal))
+
+    async def openapi(self, request: Request) -> Response:
+        """Describe the API."""
+        await self._gate.admit(request)
+        return json_response(openapi_document())
+
+    async def schema(self, request: Request) -> Response:
+        """Describe all events and records."""
+        await self._gate.admit(request)
+        return json_response(schema_document())
 
     # -- sessions -----------------------------------------------------------------------------------------------------
 
@@ -147,7 +159,7 @@ class Rest:
 
     def _check_sessions(self) -> None:
         if not self._gate.has_token:
-            raise Refused(404, "no_sessions", "this app asks for no token, so there are no sessions")
+            raise RefusedError(404, "no_sessions", "this app asks for no token, so there are no sessions")
 
     def _root(self, request: Request) -> str:
         root = str(request.scope.get("root_path", ""))
@@ -159,7 +171,7 @@ class Rest:
         """Return who asks, and the execution that it asks about.
 
         Raises:
-            Refused: There is none that it may see.
+            RefusedError: There is none that it may see.
         """
         principal = await self._gate.admit(request)
         parameters(request, frozenset())

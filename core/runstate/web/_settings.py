@@ -28,7 +28,7 @@ class Principal(NamedTuple):
         return self.user_id is None or self.user_id == user_id
 
 
-Authorize: TypeAlias = Callable[[HTTPConnection], Principal | None | Awaitable[Principal | None]]
+Authorize: TypeAlias = Callable[[HTTPConnection], Principal | Awaitable[Principal | None] | None]
 """The host application's own answer to who asks; None refuses. One that is not async is called in a thread."""
 
 

@@ -25,7 +25,7 @@ from ._place import Place
 from ._presence import Presence
 from ._reading import Page, newest_position, read_page
 from ._reads import Reads
-from ._refusals import Refused, refusal_of
+from ._refusals import RefusedError, refusal_of
 from ._settings import Principal, WebLimits
 from ._vocabulary import Fold
 
@@ -98,7 +98,7 @@ class Stream:
         """Join, and read as much of the past as one page holds.
 
         Raises:
-            Refused: The journal cannot be read from there.
+            RefusedError: The journal cannot be read from there.
         """
         try:
             position = await self._sources.fanout.join(self.queue)
@@ -162,7 +162,7 @@ class Stream:
         )  # the follower may be a little behind
         if after > newest:
             message = f"this journal ends at {newest}, before {after}; look at the present state and follow anew"
-            raise Refused(410, "lagged", message)
+            raise RefusedError(410, "lagged", message)
 
     async def _rest_of_past(self) -> AsyncIterator[Batch]:
         past = self._past

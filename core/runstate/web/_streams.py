@@ -17,7 +17,7 @@ from ._fanout import Wanted
 from ._frames import Ending, Vocabulary
 from ._place import BEGINNING, PRESENT, Place, parse_place
 from ._rates import Places
-from ._refusals import Refused, unknown_execution
+from ._refusals import RefusedError, unknown_execution
 from ._settings import Principal
 from ._stream import Sources, Stream
 from ._transport import SSE_HEADERS, close_message, send_events, send_messages
@@ -76,7 +76,7 @@ class Streams:
                 stream = await self._stream(connection, principal)
                 await stream.open()
                 await send_messages(stream, self._sources.limits, receive, send)
-            except Refused as refused:
+            except RefusedError as refused:
                 await send(close_message(_ending(refused)))
             finally:
                 if stream is not None:
@@ -113,7 +113,7 @@ def _place(headers: Headers, after: str | None, vocabulary: Vocabulary) -> Place
     return None if last is None else parse_place(last, vocabulary)
 
 
-def _ending(refused: Refused) -> Ending:
+def _ending(refused: RefusedError) -> Ending:
     code = 1013 if refused.status >= 500 else 4000 + refused.status
     message = refused.message.encode()[:_REASON_BYTES].decode(errors="ignore")
     return Ending(refused.kind, code, message)

@@ -30,7 +30,7 @@ SSE_HEADERS: Final = [
 _PING: Final = b": nothing new\n\n"
 
 
-class _GivenUp(Exception):
+class _SilentClientError(Exception):
     """The client takes nothing any more."""
 
 
@@ -54,14 +54,14 @@ class _Writer:
         """Send one message.
 
         Raises:
-            _GivenUp: It took too long.
+            _SilentClientError: It took too long.
         """
         limit = self._limits.send_seconds if self._stream.queue.ending is None else self._limits.cut_seconds
         try:
             async with asyncio.timeout(limit) as self._under_way:
                 await self._send(message)
         except TimeoutError:
-            raise _GivenUp from None
+            raise _SilentClientError from None
         finally:
             self._under_way = None
 
@@ -77,7 +77,7 @@ async def _watched(stream: Stream, incoming: Awaitable[None], outgoing: Awaitabl
     listening = asyncio.ensure_future(incoming)
     try:
         await outgoing
-    except _GivenUp:
+    except _SilentClientError:
         ending = stream.queue.ending
         _logger.warning(
             "a client that takes nothing is given up (%s)", "a write hangs" if ending is None else ending.reason

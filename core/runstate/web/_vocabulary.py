@@ -37,7 +37,8 @@ from runstate import (
     Warned,
 )
 
-_THINKING: Final = frozenset({Phase.THINKING, Phase.TOOL_PREPARATION, Phase.LLM_INTERACTION, Phase.RESULT_PROCESSING})
+THINKING: Final = frozenset({Phase.THINKING, Phase.TOOL_PREPARATION, Phase.LLM_INTERACTION, Phase.RESULT_PROCESSING})
+"""Phases that are thinking to a chat front end."""
 _HAPPY: Final = frozenset({ExecutionState.COMPLETING, ExecutionState.COMPLETED})
 FINAL: Final = {
     ExecutionState.COMPLETED: "agent_completed",
@@ -133,7 +134,7 @@ def _told(tool: Tool | None, entry: Transition | PhaseChange) -> list[tuple[str,
     if isinstance(entry, PhaseChange):
         if entry.phase is Phase.TOOL_EXECUTION:
             told.append(("tool_executing", {"tool_name": entry.detail}))
-        elif entry.phase in _THINKING:
+        elif entry.phase in THINKING:
             told.append(("agent_thinking", {"phase": entry.phase.value, "detail": entry.detail}))
     elif entry.target.is_terminal:
         told.append((FINAL[entry.target], _end(tool, entry)))
