@@ -31,7 +31,7 @@ def clock() -> FakeClock:
 ON_A_SERVER = {
     "journal", "scenarios", "test_breaker", "test_delivery", "test_delivery_closing", "test_delivery_failing", "test_events", "test_exit",
     "test_flush", "test_limits", "test_messages", "test_retries", "test_scope", "test_scope_journal", "test_scope_troubles",
-    "test_tracker", "test_wait",
+    "test_streams", "test_tracker", "test_wait",
 }  # fmt: skip
 """The tests that run on PostgreSQL too, as modules and packages. What the rest say of a store they say of its protocol, and each
 test with a database of its own takes 20 ms more."""

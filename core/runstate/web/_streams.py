@@ -70,14 +70,16 @@ class Streams:
         self._places.take(principal)
         try:
             await receive()  # its wish to connect
-            await send({"type": "websocket.accept"})
             stream: Stream | None = None
             try:
                 stream = await self._stream(connection, principal)
-                await stream.open()
-                await send_messages(stream, self._sources.limits, receive, send)
+                await stream.open()  # so that a client that is accepted misses nothing from then on
             except RefusedError as refused:
+                await send({"type": "websocket.accept"})
                 await send(close_message(_ending(refused)))
+            else:
+                await send({"type": "websocket.accept"})
+                await send_messages(stream, self._sources.limits, receive, send)
             finally:
                 if stream is not None:
                     stream.close()

@@ -1,0 +1,1 @@
+"""Tests of `runstate.web`, over real connections to a real server."""
