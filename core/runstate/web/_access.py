@@ -20,6 +20,7 @@ import asyncio
 import hmac
 import inspect
 import ipaddress
+import re
 import secrets
 import time
 from collections.abc import Iterable
@@ -40,6 +41,7 @@ OPERATOR: Final = Principal(None)
 _SHORTEST: Final = 16
 _PASSED_ON: Final = ("forwarded", "x-forwarded-for", "x-forwarded-host", "x-real-ip", "via")
 _SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS"})
+_HOST: Final = re.compile(r"(\[[0-9a-f:.]+\]|[^\s:@/\[\]]+)(?::\d{1,5})?", re.IGNORECASE | re.ASCII)
 _EVERYBODY: Final = "everybody"
 
 
@@ -225,10 +227,8 @@ def is_loopback(host: str) -> bool:
 
 def _host_name(host: str) -> str:
     """The name in a Host header, without the port; an empty text for what is none."""
-    try:
-        return urlsplit(f"//{host}").hostname or "" if "@" not in host and "/" not in host else ""
-    except ValueError:
-        return ""
+    found = _HOST.fullmatch(host)
+    return "" if found is None else found[1].removeprefix("[").removesuffix("]")
 
 
 def _origin(origin: str) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
@@ -27,6 +29,8 @@ from ._settings import Authorize, WebLimits
 from ._stream import Sources
 from ._streams import Streams
 
+_logger = logging.getLogger("runstate.web")
+_MISTAKE: Final = RefusedError(500, "internal", "the server has made a mistake, which is in its log")
 STATIC: Final = Path(__file__).parent / "static"
 """The dashboard's files."""
 _HEADERS: Final = {
@@ -98,6 +102,11 @@ class WebApp:
                 raise
             no_such = RefusedError(error.status_code, _kind(error.status_code), error.detail, error.headers)
             await _deny(no_such, scope, receive, send_guarded)
+        except Exception:
+            if started:
+                raise
+            _logger.exception("a request has failed")
+            await _deny(_MISTAKE, scope, receive, send_guarded)
 
     @property
     def is_local(self) -> bool:
@@ -125,6 +134,10 @@ class WebApp:
 
     def _routes(self, rest: Rest, streams: Streams) -> list[BaseRoute]:
         get, post = ["GET"], ["POST"]
+        threads = Route("/threads/{thread_id:path}/events", _Endpoint(streams.events), methods=get)
+        threads_sockets = WebSocketRoute("/ws/threads/{thread_id:path}", _Endpoint(streams.socket))
+        for route in (threads, threads_sockets):  # a conversation may have any name, with line breaks too
+            route.path_regex = re.compile(route.path_regex.pattern.removesuffix("$") + r"\Z", re.DOTALL)
         execution = "/api/executions/{execution_id}"
         return [
             Route("/api/executions", rest.executions, methods=get),
@@ -138,10 +151,10 @@ class WebApp:
             Route("/api/openapi.json", rest.openapi, methods=get),
             Route("/api/schema.json", rest.schema, methods=get),
             Route("/events", _Endpoint(streams.events), methods=get),
-            Route("/threads/{thread_id:path}/events", _Endpoint(streams.events), methods=get),
+            threads,
             Route("/executions/{execution_id}/events", _Endpoint(streams.events), methods=get),
             WebSocketRoute("/ws/events", _Endpoint(streams.socket)),
-            WebSocketRoute("/ws/threads/{thread_id:path}", _Endpoint(streams.socket)),
+            threads_sockets,
             WebSocketRoute("/ws/executions/{execution_id}", _Endpoint(streams.socket)),
             Route("/", self._page, methods=get),
             Mount("/static", _Endpoint(self._static)),
@@ -157,10 +170,10 @@ class WebApp:
         return FileResponse(page, media_type="text/html")
 
     async def _static(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            raise RefusedError(404, "not_found", "there is nothing here")
         if not self._gate.has_token:
             await self._gate.admit(HTTPConnection(scope))
+        if scope["type"] != "http" or not STATIC.exists():
+            raise RefusedError(404, "not_found", "there is nothing here")
         await StaticFiles(directory=STATIC, check_dir=False)(scope, receive, send)
 
 
