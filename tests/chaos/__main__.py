@@ -8,7 +8,9 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+from ..web.crowd import crowd
 from . import deaths, hosts
+from .places import place
 from .slow import slow
 from .stores import STORES
 from .storm import storm
@@ -23,6 +25,7 @@ def main() -> int:
     """Run what was asked for; print times, seeds and findings."""
     options = _options()
     proofs: dict[str, Callable[[str, argparse.Namespace], list[str]]] = {
+        "crowd": _crowd,
         "deaths": _deaths,
         "hosts": _hosts,
         "slow": _slow,
@@ -43,7 +46,7 @@ def main() -> int:
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.chaos", description=__doc__)
     parser.add_argument(
-        "--only", choices=("deaths", "slow", "storm", "hosts"), help="one proof; all of them by default"
+        "--only", choices=("crowd", "deaths", "slow", "storm", "hosts"), help="one proof; all of them by default"
     )
     parser.add_argument("--store", choices=STORES, help="one store; both by default")
     parser.add_argument(
@@ -52,12 +55,21 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--minutes", type=float, help="how long a storm rages (20), or workers are slow (10)")
     parser.add_argument("--lease", type=float, help="seconds of the workers' lease (2 in a storm, else 10)")
     parser.add_argument("--kills", type=int, default=200, help="workers that are killed for the time of death (200)")
+    parser.add_argument("--clients", type=int, default=2_000, help="clients of the web app in a crowd (2,000)")
     parser.add_argument("--pace", type=float, default=1.0, help="faults a second in a storm, at most (1)")
     parser.add_argument("--keep", type=Path, metavar="FOLDER", help="keep the side logs of a storm there")
     options = parser.parse_args()
     if options.seed is None:
         options.seed = random.SystemRandom().randrange(1_000_000)
     return options
+
+
+def _crowd(store: str, options: argparse.Namespace) -> list[str]:
+    with place(store, 0) as here:
+        found = crowd(here.url, clients=options.clients, rounds=6)
+    for line in found.lines:
+        say(line)
+    return found.wrong
 
 
 def _deaths(store: str, options: argparse.Namespace) -> list[str]:

@@ -42,6 +42,8 @@ _SHORTEST: Final = 16
 _PASSED_ON: Final = ("forwarded", "x-forwarded-for", "x-forwarded-host", "x-real-ip", "via")
 _SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 _HOST: Final = re.compile(r"(\[[0-9a-f:.]+\]|[^\s:@/\[\]]+)(?::\d{1,5})?", re.IGNORECASE | re.ASCII)
+_OPERATORS: Final = 20
+"""How many times as often as a user an operator may ask: many tools, or a whole application, may stand behind one address."""
 _EVERYBODY: Final = "everybody"
 
 
@@ -71,6 +73,7 @@ class Gate:
         self._key = None if token is None else hmac.digest(token.encode(), b"runstate session cookie", "sha256")
         self._origins = frozenset(_origin(origin) for origin in origins)
         self._requests = Allowance(limits.requests_per_second, limits.request_burst)
+        self._operators = Allowance(_OPERATORS * limits.requests_per_second, int(_OPERATORS * limits.request_burst))
         self._guesses = Allowance(0.1, limits.wrong_tokens)
         self._all_guesses = Allowance(1.0, 10 * limits.wrong_tokens)
 
@@ -139,8 +142,8 @@ class Gate:
             principal = OPERATOR
         else:
             principal = OPERATOR
-        whose = f"address {peer}" if principal.user_id is None else f"user {principal.user_id}"
-        pause = self._requests.spend(whose)
+        user = principal.user_id
+        pause = self._operators.spend(peer) if user is None else self._requests.spend(user)
         if pause:
             raise RefusedError(
                 429, "too_many_requests", "too many requests; slow down", {"Retry-After": str(int(pause) + 1)}

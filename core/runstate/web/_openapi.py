@@ -7,7 +7,7 @@ from typing import Any, Final
 from runstate import ExecutionState, __version__
 
 from ._frames import Vocabulary
-from ._schema import DIALECT, Schema, closed, components, ref
+from ._schema import DIALECT, PLACE, Schema, closed, components, ref
 
 _ERRORS: Final = {
     400: "Something in the request is wrong; the message says what.",
@@ -190,24 +190,25 @@ def _workers() -> dict[str, Any]:
 
 
 def _begin_session() -> dict[str, Any]:
-    operation = _operation("beginSession", "Get the cookie that stands for the token, for browsers", {}, 404)
-    operation["responses"].pop("200")
-    operation["responses"]["204"] = {"description": "The cookie is set."}
-    return {**operation, "security": [{"bearer": []}]}
+    return _session("beginSession", "Get the cookie that stands for the token, for browsers", {"bearer": []})
 
 
 def _end_session() -> dict[str, Any]:
-    operation = _operation("endSession", "Forget the cookie", {}, 404)
-    operation["responses"].pop("200")
-    operation["responses"]["204"] = {"description": "The cookie is gone."}
-    return {**operation, "security": [{}]}
+    return _session("endSession", "Forget the cookie", {})
+
+
+def _session(name: str, summary: str, security: dict[str, list[str]]) -> dict[str, Any]:
+    operation = _operation(name, summary, ref("Error"), 404)
+    del operation["responses"]["200"]
+    operation["responses"]["204"] = {"description": "Done."}
+    return {**operation, "security": [security]}
 
 
 def _stream(name: str, summary: str, path: list[dict[str, Any]], usual: Vocabulary, *statuses: int) -> dict[str, Any]:
     words = {"type": "string", "enum": [one.value for one in Vocabulary], "default": usual.value}
     place = {"type": "string", "pattern": r"^(latest|[0-9]{1,18}(\.[0-9]{1,3})?)$"}
     operation = _operation(
-        *(name, summary, {}),
+        *(name, summary, ref("Error")),
         *(410, *(status for status in statuses if status >= 400)),
         parameters=[
             *path,
@@ -218,11 +219,11 @@ def _stream(name: str, summary: str, path: list[dict[str, Any]], usual: Vocabula
             {"name": "Last-Event-ID", "in": "header", "description": "The same; goes before it.", "schema": place},
         ],
     )
-    operation["responses"]["200"] = _answer(
-        "Server-Sent Events, each with an id to resume after; the data of each is a JournalEvent, a ClientEvent or a ControlEvent.",
-        {"type": "string"},
-        "text/event-stream",
-    )
+    told = {"oneOf": [ref(name) for name in ("JournalEvent", "ClientEvent", "ControlEvent")]}
+    data = {"type": "string", "contentMediaType": "application/json", "contentSchema": told}
+    message = closed({"event": {"type": "string"}, "id": PLACE, "data": data}, optional=frozenset({"id"}))
+    said = "Server-Sent Events without an end; each event of the journal has an id to resume after."
+    operation["responses"]["200"] = _answer(said, message, "text/event-stream")
     if 204 in statuses:
         operation["responses"]["204"] = {"description": "It has ended, and nothing comes after that position."}
     return operation

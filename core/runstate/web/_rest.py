@@ -134,9 +134,13 @@ class Rest:
 
     # -- sessions -----------------------------------------------------------------------------------------------------
 
-    async def begin_session(self, request: Request) -> Response:
-        """Give a browser the cookie that stands for the token."""
-        self._check_sessions()
+    async def session(self, request: Request) -> Response:
+        """Give a browser the cookie that stands for the token, or have it forget the cookie."""
+        if not self._gate.has_token:
+            raise RefusedError(404, "no_sessions", "this app asks for no token, so there are no sessions")
+        return self._begin_session(request) if request.method == "POST" else self._end_session(request)
+
+    def _begin_session(self, request: Request) -> Response:
         self._gate.check_token(request)
         response = Response(status_code=204)
         response.set_cookie(
@@ -150,16 +154,10 @@ class Rest:
         )
         return response
 
-    async def end_session(self, request: Request) -> Response:
-        """Have a browser forget the cookie."""
-        self._check_sessions()
+    def _end_session(self, request: Request) -> Response:
         response = Response(status_code=204)
         response.delete_cookie(COOKIE, path=self._root(request), httponly=True, samesite="strict")
         return response
-
-    def _check_sessions(self) -> None:
-        if not self._gate.has_token:
-            raise RefusedError(404, "no_sessions", "this app asks for no token, so there are no sessions")
 
     def _root(self, request: Request) -> str:
         root = str(request.scope.get("root_path", ""))

@@ -5,10 +5,9 @@ The file `schema.json` beside this module is what `document` returns, for who wa
 
 from __future__ import annotations
 
+import json
 import types
 from collections.abc import Mapping
-from dataclasses import is_dataclass
-from enum import Enum
 from typing import Any, Final, Union, get_args, get_origin, get_type_hints
 
 from runstate import (
@@ -37,7 +36,8 @@ _NUMBERS: Final[dict[object, Schema]] = {
     types.NoneType: {"type": "null"},
 }
 _ENUMS: Final = (ExecutionState, Phase, Cause, WorkerState)
-_PLACE: Final = {"type": "string", "pattern": r"^[0-9]+(\.[0-9]+)?$"}
+_NAMED: Final[dict[object, str]] = {one: one.__name__ for one in (*_ENUMS, Evidence, Fence)}
+PLACE: Final = {"type": "string", "pattern": r"^[0-9]+(\.[0-9]+)?$"}
 _ANY: Final[Schema] = {}
 _TEXT: Final = {"type": "string"}
 _COUNT: Final = {"type": "integer", "minimum": 0}
@@ -62,7 +62,7 @@ def components() -> dict[str, Schema]:
     events = {
         f"{KINDS[kind].title()}Event": closed(
             {
-                "id": _PLACE,
+                "id": PLACE,
                 "position": {"type": "integer", "minimum": 1},
                 **_entry(kind)["properties"],
                 **dict.fromkeys(("agent", "thread_id", "user_id"), _TEXT),
@@ -101,7 +101,7 @@ def components() -> dict[str, Schema]:
 
 def document() -> Schema:
     """Return all of it as one JSON Schema: whatever a stream or an answer carries is one of `$defs`."""
-    schemas: dict[str, Schema] = _moved(components())
+    schemas: dict[str, Schema] = json.loads(json.dumps(components()).replace("#/components/schemas/", "#/$defs/"))
     return {
         "$schema": DIALECT,
         "title": "runstate: events and records",
@@ -109,15 +109,6 @@ def document() -> Schema:
         "anyOf": [{"$ref": f"#/$defs/{name}"} for name in schemas],
         "$defs": schemas,
     }
-
-
-def _moved(schema: Any) -> Any:
-    """Point to `$defs` where `ref` points to `components`."""
-    if isinstance(schema, dict):
-        return {key: _moved(value) for key, value in schema.items()}
-    if isinstance(schema, list | tuple):
-        return [_moved(value) for value in schema]
-    return schema.replace("#/components/schemas/", "#/$defs/") if isinstance(schema, str) else schema
 
 
 def _with(schema: Schema, properties: Mapping[str, Schema]) -> Schema:
@@ -148,8 +139,8 @@ def _type(hint: object) -> Schema:
     if get_origin(hint) in {Union, types.UnionType}:
         parts = [_type(part) for part in get_args(hint)]
         return _nullable(parts[0]) if parts[1:] == [{"type": "null"}] else {"anyOf": parts}
-    if isinstance(hint, type) and (issubclass(hint, Enum | tuple) or is_dataclass(hint)):
-        return ref(hint.__name__)
+    if hint in _NAMED:
+        return ref(_NAMED[hint])
     raise TypeError(f"{hint!r} has no form in JSON yet; give it one here")
 
 
@@ -161,7 +152,7 @@ def _nullable(schema: Schema) -> Schema:
 
 def _client_events() -> dict[str, Schema]:
     whose = {
-        "id": _PLACE,
+        "id": PLACE,
         **dict.fromkeys(("execution_id", "thread_id", "user_id", "agent"), _TEXT),
         "at_ns": {"type": "integer"},
     }

@@ -41,9 +41,9 @@ class WebLimits:
     streams_per_user: int = 64
     """Streams open at once of one user; operators have those of all."""
     requests_per_second: float = 50.0
-    """Requests of one client that are answered on average: of one user, and for operators of one address."""
+    """Requests of one user that are answered on average. Operators have twenty times as much, by address."""
     request_burst: int = 500
-    """Requests of one client that are answered at once."""
+    """Requests of one user that are answered at once; of operators twenty times as many."""
     wrong_tokens: int = 10
     """Wrong tokens of one address, after which it gets another try only every ten seconds."""
     body_bytes: int = 65_536
