@@ -162,7 +162,7 @@ def run_leg(leg: Leg, python: str, wheel: Path, work: Path) -> str:
         "-qq",
         "--constraint",
         pins,
-        f"{wheel}[cli,migrate,postgres]",
+        f"{wheel}[cli,migrate,postgres,web]",
         "--group",
         "test",
         "--group",

@@ -30,10 +30,12 @@ HANDED_OUT: tuple[type, ...] = (
 FACTS: tuple[type, ...] = (
     runstate.CancelRequest,
     runstate.Cancelled,
+    runstate.Census,
     runstate.Completed,
     runstate.Created,
     runstate.Diagnosis,
     runstate.Died,
+    runstate.Ends,
     runstate.Event,
     runstate.Evidence,
     runstate.ExecutionRecord,

@@ -59,7 +59,7 @@ class Decider(Registry):
     ) -> None:
         super().__init__(deadlines, incarnation)
         self.monotonic_ns: Callable[[], int] = clock.monotonic_ns
-        self.time_ns = clock.time_ns
+        self.time_ns: Callable[[], int] = clock.time_ns
         self._buffer = buffer
         self.limits: Limits = limits
         self.loops: Loops | None = None

@@ -184,6 +184,7 @@ def sync_block(tracker: ExecutionTracker) -> None:
     assert_type(tracker.rejected("e"), RejectedMove | None)
     assert_type(tracker.worker("w"), Worker | None)
     assert_type(tracker.workers(departed=1), tuple[Worker, ...])
+    assert_type(tracker.census(within=60.0, span=1.0, user_id="u").live, dict[ExecutionState, int])
     assert_type(runstate.diagnose("runs.db"), tuple[Diagnosis, ...])
 
 

@@ -43,13 +43,14 @@ class Crowd:
     """What must not have been."""
 
 
-def crowd(place: str, clients: int, rounds: int) -> Crowd:
+def crowd(place: str, clients: int, rounds: int, pause: float = 0.2) -> Crowd:
     """Have clients follow conversations while executions run, and compare what each got with the journal.
 
     Args:
         place: The URL of an empty journal.
         clients: How many, besides the silent one.
         rounds: Executions in each conversation.
+        pause: Seconds between those whose delay is measured.
     """
     with runstate.open(place) as tracker:
         command = [sys.executable, "-m", "runstate", "serve", place, "--port", "0"]
@@ -59,7 +60,7 @@ def crowd(place: str, clients: int, rounds: int) -> Crowd:
             try:
                 port = int(server.stdout.readline().rstrip("/\n").rpartition(":")[2])
                 with _silent(port):
-                    found = asyncio.run(_run(tracker, server.pid, port, clients, rounds))
+                    found = asyncio.run(_run(tracker, server.pid, port, clients, rounds, pause))
                     server.terminate()
                     said = server.stderr.read()
             finally:
@@ -71,7 +72,7 @@ def crowd(place: str, clients: int, rounds: int) -> Crowd:
     return found
 
 
-async def _run(tracker: ExecutionTracker, server: int, port: int, clients: int, rounds: int) -> Crowd:
+async def _run(tracker: ExecutionTracker, server: int, port: int, clients: int, rounds: int, pause: float) -> Crowd:
     found = Crowd()
     before = _memory(server)
     gate = asyncio.Semaphore(AT_ONCE)
@@ -88,7 +89,7 @@ async def _run(tracker: ExecutionTracker, server: int, port: int, clients: int, 
     )
     for one in followers:
         one.delays.clear()
-    await asyncio.gather(asyncio.to_thread(_trickle, tracker), _all_read(followers, 6 * rounds + 6, found))
+    await asyncio.gather(asyncio.to_thread(_trickle, tracker, pause), _all_read(followers, 6 * rounds + 6, found))
     after = _memory(server)
     wanted = {f"t-{n}": expected(stored(tracker, thread_id=f"t-{n}"), "client") for n in range(THREADS)}
     for number, one in enumerate(followers):
@@ -120,12 +121,12 @@ async def _all_read(followers: list[Follower], number: int, found: Crowd) -> Non
         found.wrong.append("some clients had to be waited for too long")
 
 
-def _trickle(tracker: ExecutionTracker) -> None:
+def _trickle(tracker: ExecutionTracker, seconds: float) -> None:
     """One execution in each conversation, so far apart that a server has time for the clients of each."""
     pause = threading.Event()
     for number in range(THREADS):
         live(tracker, f"t-{number}")
-        pause.wait(0.2)
+        pause.wait(seconds)
 
 
 def _seconds_busy(process: int) -> float:

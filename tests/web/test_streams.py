@@ -8,6 +8,7 @@ import threading
 import pytest
 
 from runstate import ExecutionState, ExecutionTracker, Limits, Phase
+from runstate.web import WebLimits
 
 from ..clock import FakeClock
 from ..stores import Store
@@ -253,3 +254,27 @@ def test_stopping_the_server_ends_streams_with_a_reason(tracker: ExecutionTracke
                 served.server.should_exit = True
                 assert list(messages(connection)) == []
                 assert connection.close_code == 1001
+
+
+@both_transports
+def test_a_stream_is_renewed(tracker: ExecutionTracker, transport: str) -> None:
+    """A stream that has reached its age ends with that as its reason, and so whoever may no longer read it is found out."""
+    with serve(tracker, WebLimits(stream_seconds=0.05)) as served:
+        if transport == "sse":
+            with served.events("/threads/t-1/events") as stream:
+                (last,) = list(stream)
+            assert (last.name, last.data["reason"]) == ("closed", "renew")
+        else:
+            with served.socket("/ws/threads/t-1") as connection:
+                assert list(messages(connection)) == []
+                assert connection.close_code == 4401
+
+
+def test_a_silent_stream_gives_signs_of_life(tracker: ExecutionTracker) -> None:
+    """Between events an event stream carries comments, which no client sees as events."""
+    with (
+        serve(tracker, WebLimits(ping_seconds=0.01)) as served,
+        served.http.stream("GET", "/threads/t-1/events") as answer,
+    ):
+        lines = [line for line, _ in zip(answer.iter_lines(), range(9), strict=False) if line]
+    assert lines == [": nothing new"] * 5
