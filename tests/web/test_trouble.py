@@ -7,13 +7,15 @@ from typing import Any
 
 import pytest
 
+import runstate
 from runstate import Event, ExecutionTracker, JournalUnavailableError
 from runstate._records import Selection
-from runstate.journal import Page
+from runstate.journal import Page, _postgres_connection, _writer
 from runstate.journal.memory import MemoryJournal
 
+from .. import cluster
 from .lives import begin, live, stored
-from .servers import serve, take, until
+from .servers import messages, serve, take, until
 from .test_slow import wait_for
 
 
@@ -119,3 +121,33 @@ def test_following_stops_when_nobody_listens(tracker: ExecutionTracker) -> None:
                 take(stream, 6)
                 assert follows()
             wait_for(lambda: not follows())
+
+
+def test_a_server_that_was_away_has_cost_no_event(private: cluster.Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While PostgreSQL is down its clients stay and are told, and when it is back they get what happened meanwhile, once."""
+    monkeypatch.setattr(_postgres_connection, "RETRY_FOR", 0.2)
+    monkeypatch.setattr(_writer, "RETRY", 0.01)
+    here = private.journal()
+    with runstate.open(here) as tracker, serve(tracker) as served:
+        run = begin(tracker)
+        tracker.flush()
+        with (
+            served.events("/threads/t-1/events?events=journal") as sse,
+            served.socket("/ws/threads/t-1?events=journal") as connection,
+        ):
+            ws = messages(connection)
+            got = [take(sse, 3), take(ws, 3)]
+            private.crash()
+            try:
+                run.complete("kept")
+                assert next(sse).name == "interrupted"
+                assert served.http.get("/api/statistics").status_code == 503
+            finally:
+                private.start()
+            got[0] += until(sse, "transition")
+            got[1] += until(ws, "transition")
+        for received in got:
+            told = [one for one in received if one.id is not None]
+            assert [one.data["position"] for one in told] == [one.position for one in stored(tracker)]
+        assert "resumed" in [one.name for one in got[0]]
+    private.drop(here)

@@ -28,18 +28,14 @@ class Reads:
     def __init__(self, threads: int, waiting: int) -> None:
         self._threads = threads
         self._waiting = waiting
-        self._under_way = 0
+        self._answering = 0
         self._executor: ThreadPoolExecutor | None = None
 
     async def run(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Call *function* in a thread, however many wait: for streams, which are bounded themselves."""
         if self._executor is None:
             self._executor = ThreadPoolExecutor(self._threads, "runstate-web")
-        self._under_way += 1
-        try:
-            return await asyncio.get_running_loop().run_in_executor(self._executor, lambda: function(*args, **kwargs))
-        finally:
-            self._under_way -= 1
+        return await asyncio.get_running_loop().run_in_executor(self._executor, lambda: function(*args, **kwargs))
 
     async def answer(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Call *function* in a thread for a request.
@@ -47,12 +43,15 @@ class Reads:
         Raises:
             RefusedError: Too many wait already, or the tracker has refused.
         """
-        if self._under_way >= self._waiting:
+        if self._answering >= self._waiting:
             raise RefusedError(503, "busy", _BUSY, {"Retry-After": "1"})
+        self._answering += 1
         try:
             return await self.run(function, *args, **kwargs)
         except RunstateError as error:
             raise refusal_of(error) from error
+        finally:
+            self._answering -= 1
 
     def close(self) -> None:
         """Let the threads end; the next call makes new ones."""

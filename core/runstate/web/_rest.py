@@ -30,7 +30,12 @@ _MOST: Final = 10_000
 
 def json_response(data: object, status: int = 200) -> Response:
     """Answer with plain data."""
-    return Response(encode(data), status, media_type="application/json")
+    return encoded_response(encode(data), status)
+
+
+def encoded_response(encoded: bytes, status: int = 200) -> Response:
+    """Answer with JSON that is encoded already."""
+    return Response(encoded, status, media_type="application/json")
 
 
 class Rest:
@@ -57,10 +62,11 @@ class Rest:
         limit = number("limit", said.get("limit"), 100, _MOST)
         user_id = said.get("user_id", principal.user_id)
         position = await self._position()
-        found: tuple[ExecutionRecord, ...] = ()
-        if user_id is None or principal.may_see(user_id):
-            found = await self._answer(
-                find_by_life,
+        if user_id is not None and not principal.may_see(user_id):
+            return json_response({"executions": [], "position": position})
+
+        def listing() -> bytes:  # describing ten thousand executions would hold up the loop
+            found = find_by_life(
                 self._tracker,
                 state=state,
                 live=live,
@@ -69,9 +75,11 @@ class Rest:
                 user_id=user_id,
                 limit=limit,
             )
-        full = principal.is_operator
-        data = [record_data(record, full=full, bulk=False) for record in found]
-        return json_response({"executions": data, "position": position})
+            full = principal.is_operator
+            described = [record_data(record, full=full, bulk=False) for record in found]
+            return encode({"executions": described, "position": position})
+
+        return encoded_response(await self._answer(listing))
 
     async def execution(self, request: Request) -> Response:
         """Show one execution, the wish to have it cancelled, and an end of its that came too late."""
@@ -92,9 +100,13 @@ class Rest:
     async def timeline(self, request: Request) -> Response:
         """Show the whole log of an execution."""
         principal, record = await self._visible(request)
-        entries = await self._answer(self._tracker.timeline, record.execution_id)
-        data = [entry_data(entry, full=principal.is_operator) for entry in entries]
-        return json_response({"execution_id": record.execution_id, "entries": data})
+
+        def log() -> bytes:
+            entries = self._tracker.timeline(record.execution_id)
+            described = [entry_data(entry, full=principal.is_operator) for entry in entries]
+            return encode({"execution_id": record.execution_id, "entries": described})
+
+        return encoded_response(await self._answer(log))
 
     async def cancel(self, request: Request) -> Response:
         """Have an execution cancelled, whichever process owns it."""

@@ -6,7 +6,7 @@ See `_fanout` for how the two are joined without gap or repeat.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from typing import Final, NamedTuple
 
 from runstate import (
@@ -20,7 +20,7 @@ from runstate import (
 )
 
 from ._fanout import Fanout, Queue, Wanted
-from ._frames import ENDED, LAGGED, RENEW, UNREADABLE, Frame, Told, Vocabulary
+from ._frames import ENDED, GONE, LAGGED, RENEW, UNREADABLE, Frame, Told, Vocabulary
 from ._place import Place
 from ._presence import Presence
 from ._reading import Page, newest_position, read_page
@@ -119,7 +119,7 @@ class Stream:
             self._is_present = True
             self._sources.presence.came(self._thread)
 
-    async def batches(self) -> AsyncIterator[Batch]:
+    async def batches(self) -> AsyncGenerator[Batch, None]:
         """Give what is to be sent, piece by piece, until `queue.ending` is set and told there."""
         queue = self.queue
         for batch in self._pack(self._first):
@@ -139,7 +139,9 @@ class Stream:
                 yield batch
 
     def handed(self, batch: Batch) -> None:
-        """Note that the client was handed a batch."""
+        """Note that the client was handed a batch. What is sent to one that has gone, servers take without a word."""
+        if self.queue.ending is GONE:
+            return
         for event in batch.finals:
             self._sources.presence.handed(event, self._principal.user_id)
 

@@ -9,7 +9,7 @@ from starlette.requests import HTTPConnection
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from runstate import ExecutionRecord
+from runstate import ExecutionRecord, RunstateError
 
 from ._access import Gate
 from ._asking import invalid, parameters
@@ -17,7 +17,7 @@ from ._fanout import Wanted
 from ._frames import Ending, Vocabulary
 from ._place import BEGINNING, PRESENT, Place, parse_place
 from ._rates import Places
-from ._refusals import RefusedError, unknown_execution
+from ._refusals import RefusedError, refusal_of, unknown_execution
 from ._settings import Principal
 from ._stream import Sources, Stream
 from ._transport import SSE_HEADERS, close_message, send_events, send_messages
@@ -103,7 +103,10 @@ class Streams:
         return Stream(self._sources, principal, wanted, vocabulary, place, record)
 
     async def _record(self, execution_id: str, principal: Principal) -> ExecutionRecord:
-        record = await self._sources.reads.answer(self._sources.tracker.get, execution_id)
+        try:
+            record = await self._sources.reads.run(self._sources.tracker.get, execution_id)
+        except RunstateError as error:
+            raise refusal_of(error) from error
         if not principal.may_see(record.user_id):
             raise unknown_execution(execution_id)
         return record

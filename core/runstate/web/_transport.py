@@ -13,7 +13,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
+from contextlib import aclosing, suppress
 from typing import Final
 
 from starlette.types import Message, Receive, Send
@@ -97,9 +97,10 @@ async def send_events(stream: Stream, limits: WebLimits, receive: Receive, send:
     async def outgoing() -> None:
         await writer({"type": "http.response.start", "status": 200, "headers": SSE_HEADERS})
         await writer(_body(_PING))  # what lies between sends the head on only with the first byte of a body
-        async for batch in stream.batches():
-            await writer(_body(b"".join(frame.as_sse() for frame in batch.frames) or _PING))
-            stream.handed(batch)
+        async with aclosing(stream.batches()) as batches:
+            async for batch in batches:
+                await writer(_body(b"".join(frame.as_sse() for frame in batch.frames) or _PING))
+                stream.handed(batch)
         ending = stream.queue.ending
         if ending is not None and ending is not GONE:
             await writer(_body(ending.frame().as_sse(), more=False))
@@ -117,10 +118,11 @@ async def send_messages(stream: Stream, limits: WebLimits, receive: Receive, sen
     writer = _Writer(stream, limits, send)
 
     async def outgoing() -> None:
-        async for batch in stream.batches():
-            for frame in batch.frames:
-                await writer({"type": "websocket.send", "text": frame.data.decode()})
-            stream.handed(batch)
+        async with aclosing(stream.batches()) as batches:
+            async for batch in batches:
+                for frame in batch.frames:
+                    await writer({"type": "websocket.send", "text": frame.data.decode()})
+                stream.handed(batch)
         ending = stream.queue.ending
         if ending is not None and ending is not GONE:
             await writer(close_message(ending))
