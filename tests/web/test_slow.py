@@ -8,10 +8,11 @@ from collections.abc import Callable
 
 import pytest
 
-from runstate import ExecutionTracker
-from runstate.web import WebLimits
+from runstate import ExecutionTracker, Subscription
+from runstate.web import WebLimits, _reading, _stream
+from runstate.web._reading import Page
 
-from .lives import begin, end
+from .lives import begin, end, live, stored
 from .servers import PATIENCE, Message, Served, messages, serve, take
 
 QUEUED = 20
@@ -123,6 +124,32 @@ def test_a_long_past_cuts_nobody_off(tracker: ExecutionTracker) -> None:
     positions = [one.data["position"] for one in got]
     assert positions == sorted(set(positions))
     assert len(positions) == 2_000
+
+
+def test_who_reads_the_past_while_much_happens_joins_again(
+    tracker: ExecutionTracker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A client whose queue overflows while it reads its past gets all of it, and what happens afterwards, once."""
+    pages = 0
+
+    def read_page(subscription: Subscription) -> Page:
+        nonlocal pages
+        page, pages = _reading.read_page(subscription), pages + 1
+        if pages <= 2:
+            for _ in range(QUEUED):
+                end(tracker, begin(tracker))
+            tracker.flush()
+            newest = stored(tracker)[-1].position
+            wait_for(lambda: served.app._fanout._position >= newest)
+        return page
+
+    monkeypatch.setattr(_stream, "read_page", read_page)
+    live(tracker)
+    with serve(tracker, LIMITS) as served, served.events("/events?after=0") as stream:
+        got = take(stream, 7 + 2 * QUEUED * 4)
+        end(tracker, begin(tracker))
+        got += take(stream, 4)
+    assert [one.data["position"] for one in got] == [one.position for one in stored(tracker)]
 
 
 def test_queues_are_bounded_in_bytes(tracker: ExecutionTracker) -> None:
