@@ -20,6 +20,7 @@ import runstate
 import runstate._codebase
 import runstate.audit
 import runstate.migrate
+import runstate.web
 from runstate import ExecutionState, ExecutionTracker, cli
 from runstate.cli import main
 
@@ -213,7 +214,7 @@ def test_importing_the_package_needs_no_extra() -> None:
 def test_the_command_line_uses_public_names_only() -> None:
     """No module of the package imports an internal of runstate or of another adapter."""
     assert cli.__file__ is not None
-    faces = (runstate, runstate._codebase, runstate.audit, runstate.migrate)
+    faces = (runstate, runstate._codebase, runstate.audit, runstate.migrate, runstate.web)
     public = {face.__name__: face for face in faces}
     for file in Path(cli.__file__).parent.glob("*.py"):
         for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):

@@ -137,7 +137,7 @@ def test_a_taken_port_is_said() -> None:
         with pytest.raises(AddressError, match="choose another port") as refused:
             WebServer(app(tracker), port=first.port)
         assert refused.value.port == first.port
-        first.socket.close()
+        first.listening.close()
         with pytest.raises(InvalidValueError):
             WebServer(app(tracker), host="192.0.2.1")
 

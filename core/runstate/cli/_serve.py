@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 import runstate
-from runstate import web
+from runstate.web import app, serve
 
 from ._console import UsageError, printable, without_password
 from ._exits import OK
@@ -21,7 +21,7 @@ def serve_journal(journal: str, *, host: str, port: int, token_file: str | None,
         sys.stdout.flush()
 
     with runstate.open(journal, read_only=read_only) as tracker:
-        web.serve(web.app(tracker, token=token), host=host, port=port, ready=ready)
+        serve(app(tracker, token=token), host=host, port=port, ready=ready)
     return OK
 
 

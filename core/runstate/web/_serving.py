@@ -71,8 +71,9 @@ class WebServer(uvicorn.Server):
             )
             raise InvalidValueError("host", host, expected)
         self.app = app
-        self.socket = _listen(host, port)
-        self.port: int = self.socket.getsockname()[1]
+        self.listening: socket.socket = _listen(host, port)
+        """The socket that it listens on; who has made the server and never runs it closes that."""
+        self.port: int = self.listening.getsockname()[1]
         self.host = host
         super().__init__(
             uvicorn.Config(
@@ -101,7 +102,7 @@ class WebServer(uvicorn.Server):
 
     async def serve(self, sockets: list[socket.socket] | None = None) -> None:
         """Do what `run` does, in the running loop."""
-        await super().serve(sockets if sockets is not None else [self.socket])
+        await super().serve(sockets if sockets is not None else [self.listening])
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Stop: streams first."""
@@ -124,8 +125,8 @@ class WebServer(uvicorn.Server):
                 loop.remove_signal_handler(number)
 
     def _stop(self) -> None:
-        self.force_exit = self.should_exit
-        self.should_exit = True
+        self.force_exit: bool = self.should_exit
+        self.should_exit: bool = True
 
 
 def serve(
@@ -155,7 +156,7 @@ def serve(
             ready(server.url)
         server.run()
     finally:
-        server.socket.close()
+        server.listening.close()
 
 
 def _listen(host: str, port: int) -> socket.socket:
