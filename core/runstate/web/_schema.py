@@ -18,6 +18,7 @@ from runstate import (
     ExecutionState,
     Fence,
     Phase,
+    Statistics,
     Worker,
     WorkerState,
 )
@@ -178,7 +179,6 @@ def _rates() -> dict[str, Schema]:
 
 def _statistics() -> Schema:
     live = [state.value for state in ExecutionState if not state.is_terminal]
-    counts = ("created", "live", "refused", "rejected", "pending", "written", "commits", "streams")
     return closed(
         {
             "at_ns": {"type": "integer"},
@@ -187,7 +187,7 @@ def _statistics() -> Schema:
             "lately": ref("Rates"),
             "span_ns": {"type": "integer"},
             "spans": {"type": "array", "items": closed({"from_ns": {"type": "integer"}, **_rates()})},
-            "tracker": closed({**dict.fromkeys(counts, _COUNT), "journal_failure": _nullable(_TEXT)}),
+            "tracker": _with(_fields(Statistics, left_out=frozenset({"ended"})), {"streams": _COUNT}),
         },
         optional=frozenset({"tracker"}),
     )
