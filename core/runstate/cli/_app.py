@@ -26,6 +26,10 @@ from ._diagram import mermaid
 from ._exits import OK, UNREADABLE, WRONG, complain, ended
 from ._fleet import diagnoses_view, request_text, verdict_text, workers_view
 from ._notices import notices_view, outboxes_view, retried
+from ._options import HELP as _HELP
+from ._options import NOT_HERE as _NOT_HERE
+from ._options import Journal as _Journal
+from ._options import Json as _Json
 from ._plain import (  # fmt: skip
     diagnosis_data,
     entry_data,
@@ -40,39 +44,8 @@ from ._plain import (  # fmt: skip
 )
 from ._views import execution_view, executions_view, findings_view, states_view
 
-_HELP: Final = """\
-Look into the journal of agent executions, its workers, its notices and its
-health; cancel executions; check code that uses it.
-
-Exit codes:
-  0    fine
-  1    something is wrong: verify found damage, doctor a problem, audit found
-       something, migrate left something, the demo lost an execution, stubs
-       are missing, an execution could not be cancelled
-  2    the command line cannot be understood, or the extra is not installed
-  3    no execution has this id
-  4    no journal there, or one that is unreadable, damaged or newer
-  130  interrupted
-  141  whoever read the output has stopped reading
-
-An error is one line on standard error. --json prints one JSON document on
-standard output, with times in nanoseconds since the Unix epoch.
-"""
-
 _FILE_RULES: Final = frozenset({"file", "format", "version"})
 """What `verify` reports when there is no journal to check."""
-
-_NOT_HERE: Final = "memory: lives in the process that made it; give the path of a journal file"
-
-_Journal = Annotated[
-    str,
-    Parameter(
-        name=["--journal", "-j"],
-        env_var="RUNSTATE_JOURNAL",
-        help="The journal: a file, sqlite:///path or postgresql://…. Also without --journal, as the last argument.",
-    ),
-]
-_Json = Annotated[bool, Parameter(negative="", show_default=False, help="Print JSON.")]
 
 app: Final = App(
     name="runstate",
