@@ -40,9 +40,10 @@ LEFT_OUT: Final = (
     *("crash", "chaos", "typing", "test_typing.py", "mistakes", "legacy_stubs", "mypy_plugin/test_plugin.py"),
     *("test_architecture.py", "test_exports.py", "test_repository.py"),
     *("audit/test_repository.py", "audit/test_silence.py", "audit/test_speed.py"),
+    "web/dashboard",
     "test_demo.py",  # a leg runs the demo itself, once
 )
-"""Names below `tests/` that take their time, need every type checker, or judge the checkout."""
+"""Names below `tests/` that take their time, need a browser or every type checker, or judge the checkout."""
 
 
 class Leg(NamedTuple):

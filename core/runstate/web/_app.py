@@ -5,21 +5,19 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Iterable
-from pathlib import Path
 from typing import Final
 
 from starlette.datastructures import MutableHeaders
 from starlette.exceptions import HTTPException
-from starlette.requests import HTTPConnection, Request
-from starlette.responses import FileResponse, Response
+from starlette.requests import HTTPConnection
 from starlette.routing import BaseRoute, Mount, Route, Router, WebSocketRoute
-from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from runstate import ExecutionTracker, StateTypeError
 
 from ._access import Gate
 from ._fanout import Fanout
+from ._pages import Pages
 from ._presence import Presence
 from ._rates import Places
 from ._reads import Reads
@@ -31,12 +29,10 @@ from ._streams import Streams
 
 _logger = logging.getLogger("runstate.web")
 _MISTAKE: Final = RefusedError(500, "internal", "the server has made a mistake, which is in its log")
-STATIC: Final = Path(__file__).parent / "static"
-"""The dashboard's files."""
 _HEADERS: Final = {
     "content-security-policy": (
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; font-src 'self'; connect-src 'self'; "
-        "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+        "base-uri 'none'; form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'; trusted-types 'none'"
     ),
     "x-content-type-options": "nosniff",
     "x-frame-options": "DENY",
@@ -69,7 +65,7 @@ class WebApp:
         sources = Sources(tracker, self._fanout, self._reads, self.presence, limits)
         rest = Rest(sources, self._gate)
         streams = Streams(sources, self._gate, Places(limits))
-        self._router = Router(self._routes(rest, streams), redirect_slashes=False)
+        self._router = Router(self._routes(rest, streams, Pages(self._gate)), redirect_slashes=False)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer as an ASGI application."""
@@ -132,7 +128,7 @@ class WebApp:
                 await send({"type": "lifespan.shutdown.complete"})
                 return
 
-    def _routes(self, rest: Rest, streams: Streams) -> list[BaseRoute]:
+    def _routes(self, rest: Rest, streams: Streams, pages: Pages) -> list[BaseRoute]:
         get, post = ["GET"], ["POST"]
         threads = Route("/threads/{thread_id:path}/events", _Endpoint(streams.events), methods=get)
         threads_sockets = WebSocketRoute("/ws/threads/{thread_id:path}", _Endpoint(streams.socket))
@@ -155,25 +151,9 @@ class WebApp:
             WebSocketRoute("/ws/events", _Endpoint(streams.socket)),
             threads_sockets,
             WebSocketRoute("/ws/executions/{execution_id}", _Endpoint(streams.socket)),
-            Route("/", self._page, methods=get),
-            Mount("/static", _Endpoint(self._static)),
+            Route("/", pages.page, methods=get),
+            Mount("/static", Router([Route("/{name}", pages.static, methods=get)], redirect_slashes=False)),
         ]
-
-    async def _page(self, request: Request) -> Response:
-        """The dashboard. Where a token is asked for it is shown without one: it holds nothing, and asks for the token itself."""
-        if not self._gate.has_token:
-            await self._gate.admit(request)
-        page = STATIC / "index.html"
-        if not page.exists():
-            raise RefusedError(404, "no_dashboard", "the dashboard is not installed; the API is below api/")
-        return FileResponse(page, media_type="text/html")
-
-    async def _static(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if not self._gate.has_token:
-            await self._gate.admit(HTTPConnection(scope))
-        if scope["type"] != "http" or not STATIC.exists():
-            raise RefusedError(404, "not_found", "there is nothing here")
-        await StaticFiles(directory=STATIC, check_dir=False)(scope, receive, send)
 
 
 class _Endpoint:
