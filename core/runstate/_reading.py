@@ -46,6 +46,11 @@ class ExecutionReader:
     _writer: JournalWriter
     _tally: NoticeTally
 
+    @property
+    def incarnation(self) -> str:
+        """The name of this boot of this process: executions created now have it. A fence and a fork give it another one."""
+        return self._decider.incarnation
+
     @checked
     def get(self, execution_id: str) -> ExecutionRecord:
         """Return everything known of an execution: a live one of this process from memory, any other from the journal.
