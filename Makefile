@@ -23,6 +23,7 @@ $(VENV)/.demo: pyproject.toml scripts/make-venv scripts/find-python
 # `pyright --version` makes pyright fetch the rest of itself now, so that no check needs the network.
 $(VENV)/.all: pyproject.toml scripts/make-venv scripts/find-python
 	@scripts/make-venv $(VENV) --editable '.[cli,migrate,postgres,web]' --group demo --group test --group browser --group types --group lint --group build
+	@scripts/make-venv $(VENV) --editable '.[cli,migrate,otel,postgres]' --group demo --group test --group frameworks --group types --group lint --group build
 	@$(BIN)/pyright --version
 	@touch $(VENV)/.demo $@
 

@@ -29,7 +29,7 @@ VENVS: Final = ROOT / ".venvs"
 IN_MEMORY: Final = Path("/dev/shm")
 """Where the legs work if there is room: an fsync costs nothing there, and what must survive a crash `make suite` tests on
 a disk."""
-COPIED: Final = ("tests", "bench", "scripts", "docs", "pyproject.toml", "mypy.ini", "Makefile", "README.md")
+COPIED: Final = ("tests", "bench", "deploy", "scripts", "docs", "pyproject.toml", "mypy.ini", "Makefile", "README.md")
 PLACES: Final = {
     "core/runstate": "runstate",
     "core/pytest_runstate": "pytest_runstate",
@@ -41,6 +41,7 @@ LEFT_OUT: Final = (
     *("test_architecture.py", "test_exports.py", "test_repository.py"),
     *("audit/test_repository.py", "audit/test_silence.py", "audit/test_speed.py"),
     "web/dashboard",
+    "otel/test_frameworks.py",  # needs frameworks, which have floors of their own
     "test_demo.py",  # a leg runs the demo itself, once
 )
 """Names below `tests/` that take their time, need a browser or every type checker, or judge the checkout."""
@@ -164,6 +165,7 @@ def run_leg(leg: Leg, python: str, wheel: Path, work: Path) -> str:
         "--constraint",
         pins,
         f"{wheel}[cli,migrate,postgres,web]",
+        f"{wheel}[cli,migrate,otel,postgres]",
         "--group",
         "test",
         "--group",

@@ -56,6 +56,7 @@ LAYERS = """
 """The core, lowest first: a module may import from the lines above its own, and not from its own line."""
 
 ADAPTERS = {"_codebase", "audit", "cli", "legacy", "migrate", "mypy_plugin", "testing", "web"}
+ADAPTERS = {"_codebase", "audit", "cli", "legacy", "migrate", "mypy_plugin", "otel", "testing"}
 """What stands on the public names, each a module or a package, and stays behind its own extra."""
 
 STANDS_ON = {"audit": {"_codebase"}, "migrate": {"_codebase"}, "cli": {"_codebase", "audit", "migrate", "web"}}
@@ -99,6 +100,7 @@ OUTSIDE = {
     "uvicorn": {"web"},
     "trio": {"_async", "_calling", "testing"},
     "mypy": {"mypy_plugin"},
+    "opentelemetry": {"otel"},
 }
 """What is not ours, or is heavy, and the only modules or adapters that may import it."""
 

@@ -1,0 +1,1 @@
+"""Tests of `runstate.otel`, with the SDK and its exporters in memory."""
