@@ -11,8 +11,12 @@ from cyclopts import App, Parameter
 from rich.text import Text
 
 import runstate
-from runstate import ExecutionState, ExecutionTracker, NoticeState, Severity
+from runstate import ExecutionState, Severity
 
+from ._arguments import NOT_HERE as _NOT_HERE
+from ._arguments import AsJson as _Json
+from ._arguments import Journal as _Journal
+from ._arguments import open_to_read as _open
 from ._console import (  # fmt: skip
     UsageError,
     plain_console,
@@ -25,24 +29,39 @@ from ._console import (  # fmt: skip
 from ._diagram import mermaid
 from ._exits import OK, UNREADABLE, WRONG, complain, ended
 from ._fleet import diagnoses_view, request_text, verdict_text, workers_view
-from ._notices import notices_view, outboxes_view, retried
-from ._options import HELP as _HELP
-from ._options import NOT_HERE as _NOT_HERE
-from ._options import Journal as _Journal
-from ._options import Json as _Json
+from ._notices import notices
 from ._plain import (  # fmt: skip
     diagnosis_data,
     entry_data,
     finding_data,
-    notice_data,
-    outbox_data,
     record_data,
     rejected_data,
     request_data,
     table_data,
     worker_data,
 )
+from ._tail import tail
+from ._top import top
 from ._views import execution_view, executions_view, findings_view, states_view
+
+_HELP: Final = """\
+Look into the journal of agent executions, its workers, its notices and its
+health; watch it live; cancel executions; check code that uses it.
+
+Exit codes:
+  0    fine
+  1    something is wrong: verify found damage, doctor a problem, audit found
+       something, migrate left something, the demo lost an execution, stubs
+       are missing, an execution could not be cancelled
+  2    the command line cannot be understood, or the extra is not installed
+  3    no execution has this id
+  4    no journal there, or one that is unreadable, damaged or newer
+  130  interrupted
+  141  whoever read the output has stopped reading
+
+An error is one line on standard error. --json prints one JSON document on
+standard output, with times in nanoseconds since the Unix epoch.
+"""
 
 _FILE_RULES: Final = frozenset({"file", "format", "version"})
 """What `verify` reports when there is no journal to check."""
@@ -165,30 +184,6 @@ def cancel(
         )
         print_view(said, Text("it is ").append_text(state_text(record.state, record.cause)))
     return WRONG if record.is_terminal and record.state is not ExecutionState.CANCELLED else OK
-
-
-@app.command
-def notices(
-    journal: _Journal = "runs.db",
-    *,
-    state: Annotated[NoticeState | None, Parameter(help="In this state.")] = None,
-    outbox: Annotated[str | None, Parameter(help="In this outbox.")] = None,
-    thread_id: Annotated[str | None, Parameter(help="Of this conversation.")] = None,
-    limit: Annotated[int, Parameter(help="At most this many, of the newest executions.")] = 100,
-    retry: Annotated[list[str] | None, Parameter(negative="", help="Try this one at once; may be repeated.")] = None,
-    json: _Json = False,
-) -> int:
-    """List what users are to be told of ends, and what became of it; with --retry have it tried again."""
-    found = retried(journal, retry, outbox) if retry else None
-    with _open(journal) as tracker:
-        if found is None:
-            found = tracker.notices(outbox=outbox, state=state, thread_id=thread_id, limit=limit)
-        outboxes = tracker.outboxes()
-    if json:
-        print_json({"notices": [notice_data(one) for one in found], "outboxes": [outbox_data(one) for one in outboxes]})
-        return OK
-    print_view(*((notices_view(found), "") if found else ()), outboxes_view(outboxes))
-    return OK
 
 
 @app.command
@@ -368,6 +363,11 @@ def demo(
     return demonstrate(journal=journal, seed=seed, speed=speed, fault_rate=rate, as_json=json)
 
 
+app.command(notices)
+app.command(top)
+app.command(tail)
+
+
 def run(arguments: Sequence[str]) -> int:
     """Run one command and return its exit code."""
     return ended(lambda: _dispatch(arguments))
@@ -382,9 +382,3 @@ def _dispatch(arguments: Sequence[str]) -> int:
         result_action="return_value",
     )
     return code if isinstance(code, int) else OK
-
-
-def _open(journal: str) -> ExecutionTracker:
-    if journal == "memory:":
-        raise UsageError(_NOT_HERE)
-    return runstate.open(journal, read_only=True)

@@ -29,6 +29,9 @@ PIPED_WIDTH: Final = 10_000
 NARROWEST: Final = 60
 """Columns that views take at least; a narrower terminal wraps the lines itself, and nothing is cut."""
 
+SHORT: Final = 9
+"""Characters of a short id."""
+
 STYLES: Final[dict[ExecutionState, str]] = {
     ExecutionState.PENDING: "blue",
     ExecutionState.STARTING: "blue",
@@ -59,7 +62,8 @@ def plain_console(*, stderr: bool = False) -> Console:
     return _PipedConsole(stderr=stderr, highlight=False, emoji=False, markup=False)
 
 
-def _wide_console() -> Console:
+def wide_console() -> Console:
+    """A console on standard output, without an end to its lines where that is no terminal."""
     console = plain_console()
     if not console.is_terminal and not os.environ.get("COLUMNS"):
         console.width = PIPED_WIDTH
@@ -69,7 +73,7 @@ def _wide_console() -> Console:
 
 def print_view(*views: RenderableType) -> None:
     """Print renderables on standard output; without trailing blanks where that is no terminal."""
-    console = _wide_console()
+    console = wide_console()
     if console.is_terminal:
         console.print(*views, sep="\n")
         return
@@ -111,6 +115,11 @@ def shown(text: str | None, style: str = "", limit: int | None = None) -> Text:
         text = " ".join(text.split("\n"))
         text = text if len(text) <= limit else f"{text[: limit - 1]}…"
     return Text("\n".join(printable(line) for line in text.split("\n")), style)
+
+
+def short_id(execution_id: str) -> str:
+    """The end of an id, which tells executions apart that were created together; a short one is given whole."""
+    return execution_id if len(execution_id) <= SHORT else f"…{execution_id[1 - SHORT :]}"
 
 
 def state_text(state: ExecutionState, cause: Cause | None = None) -> Text:

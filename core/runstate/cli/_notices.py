@@ -1,22 +1,49 @@
-"""What `runstate notices` shows, and how it has notices tried again."""
+"""`runstate notices`: what it shows, and how it has notices tried again."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
+from typing import Annotated, Final
 
+from cyclopts import Parameter
 from rich.console import Group, RenderableType
 from rich.text import Text
 
 import runstate
 from runstate import NoticeRecord, NoticeState, OutboxRecord
 
-from ._console import UsageError, moment, shown, span, state_text
+from ._arguments import AsJson, Journal, open_to_read
+from ._console import UsageError, moment, print_json, print_view, shown, span, state_text
+from ._exits import OK
 from ._listing import Listing
+from ._plain import notice_data, outbox_data
 
 _STATES: Final = {NoticeState.PENDING: "yellow", NoticeState.DELIVERED: "green", NoticeState.PARKED: "bold red"}
 _NAME: Final = 40
 """Characters of a name that a listing shows."""
+
+
+def notices(
+    journal: Journal = "runs.db",
+    *,
+    state: Annotated[NoticeState | None, Parameter(help="In this state.")] = None,
+    outbox: Annotated[str | None, Parameter(help="In this outbox.")] = None,
+    thread_id: Annotated[str | None, Parameter(help="Of this conversation.")] = None,
+    limit: Annotated[int, Parameter(help="At most this many, of the newest executions.")] = 100,
+    retry: Annotated[list[str] | None, Parameter(negative="", help="Try this one at once; may be repeated.")] = None,
+    json: AsJson = False,
+) -> int:
+    """List what users are to be told of ends, and what became of it; with --retry have it tried again."""
+    found = retried(journal, retry, outbox) if retry else None
+    with open_to_read(journal) as tracker:
+        if found is None:
+            found = tracker.notices(outbox=outbox, state=state, thread_id=thread_id, limit=limit)
+        outboxes = tracker.outboxes()
+    if json:
+        print_json({"notices": [notice_data(one) for one in found], "outboxes": [outbox_data(one) for one in outboxes]})
+        return OK
+    print_view(*((notices_view(found), "") if found else ()), outboxes_view(outboxes))
+    return OK
 
 
 def retried(journal: str, notice_ids: Sequence[str], outbox: str | None) -> tuple[NoticeRecord, ...]:

@@ -1,0 +1,425 @@
+"""`runstate top`: what a frame shows, and what the keys and signals of a real terminal do."""
+
+from __future__ import annotations
+
+import re
+import signal
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from rich.cells import cell_len
+
+import runstate
+from runstate import Cause, Execution, ExecutionState, ExecutionTracker, Phase
+from runstate.cli import main
+from runstate.cli._top_board import Board, Ended, LiveRow, Unhappy
+from runstate.cli._top_frame import Look, brief, frame
+from runstate.cli._top_keys import keys_in
+from runstate.cli._top_watch import Picture, Watch
+
+from .commands import CONTROL, HOSTILE, command, fill, run
+from .terminals import Terminal
+
+NOW_NS = 1_700_000_000_000_000_000
+COLOURS = re.compile(r"\x1b\[(?:\d+;)*3[0-7]m")
+
+
+@pytest.fixture
+def journal(tmp_path: Path) -> Path:
+    """Where the tracker's journal is."""
+    return tmp_path / "runs.db"
+
+
+@pytest.fixture
+def tracker(journal: Path) -> Iterator[ExecutionTracker]:
+    """An open tracker with executions in several states; `top` looks at its file from outside."""
+    with runstate.open(journal) as tracker:
+        fill(tracker)
+        yield tracker
+
+
+def running(tracker: ExecutionTracker, count: int, agent: str = "airline") -> list[Execution[ExecutionState]]:
+    """Have executions RUNNING, durably."""
+    runs = [tracker.create(agent=agent, thread_id=f"t-{number}", user_id="mia").run() for number in range(count)]
+    tracker.flush()
+    return [tracker.handle(run.execution_id) for run in runs]
+
+
+# -- one frame --------------------------------------------------------------------------------------------------------
+
+
+def test_once_prints_one_frame_for_scripts(
+    tracker: ExecutionTracker, journal: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What lives by state, how others ended, the rates, the oldest, the worker, and each unhappy end with its cause."""
+    printed = run(capsys, "top", str(journal), "--once").squeezed
+    assert "live 2 1 PENDING 0 STARTING 1 RUNNING 0 COMPLETING" in printed
+    assert "last minute 1 COMPLETED 1 FAILED 0 TIMEOUT 1 DEAD 1 CANCELLED" in printed
+    assert "completion 33.3 % reliability 75.0 %" in printed
+    oldest = min(tracker.find(), key=lambda one: (one.is_terminal, one.created_at_ns))
+    assert re.search(rf"oldest live \S+ {oldest.execution_id} RUNNING silent \S+ hotel t-3", printed)
+    assert "executions 1-2 of 2, oldest first" in printed
+    assert re.search(rf"{oldest.execution_id} RUNNING LLM_INTERACTION gpt-4o \S+ \S+ hotel t-3 omar \S+:\d+ ", printed)
+    assert re.search(r"workers 1 \S+ ALIVE 2 live renewed \S+ ago, lease", printed)
+    ends = ["DEAD PROCESS_EXITED hotel t-3", "CANCELLED CANCELLED_BY_CALLER hotel t-2", "FAILED REPORTED airline t-2"]
+    assert "unhappy ends 3, the newest first" in printed
+    assert [printed.index(end) for end in ends] == sorted(printed.index(end) for end in ends)
+
+
+@pytest.mark.parametrize("columns", ["40", "80", "160"])
+def test_a_frame_fits_and_carries_no_control_characters(
+    tracker: ExecutionTracker,
+    journal: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    columns: str,
+) -> None:
+    """However narrow the terminal, no line is longer; what is hostile is shown as text."""
+    tracker.create(agent=HOSTILE, thread_id=HOSTILE, user_id=HOSTILE).run().phase(Phase.THINKING, HOSTILE)
+    tracker.create(agent="航空会社の予約係エージェント", thread_id="t-日本語日本語日本語", user_id="é" * 60).run()
+    tracker.flush()
+    monkeypatch.setenv("COLUMNS", columns)
+    printed = run(capsys, "top", str(journal), "--once")
+    assert max(map(cell_len, printed.splitlines())) <= max(60, int(columns))
+    assert not CONTROL.search(printed)
+    assert r"\x1b[31" in printed
+
+
+def rows(count: int) -> list[LiveRow]:
+    """Live executions, the first the oldest."""
+    return [
+        LiveRow(f"{number:032x}", "airline", f"t-{number}", "mia", "host:1:0123456789abcdef", NOW_NS - (count - number) * 10**9,
+                2, ExecutionState.RUNNING, NOW_NS - 10**9, Phase.TOOL_EXECUTION, "get_user_details")
+        for number in range(count)
+    ]  # fmt: skip
+
+
+def picture(live: int, ends: int) -> Picture:
+    """So many executions and unhappy ends."""
+    who = ("airline", "t", "mia")
+    unhappy = [
+        Unhappy(f"{number:032x}", *who, NOW_NS, ExecutionState.FAILED, Cause.RAISED, "KeyError")
+        for number in range(ends)
+    ]
+    return Picture(NOW_NS, rows(live), Ended(Counter({ExecutionState.FAILED: ends}), 60.0), unhappy, ())
+
+
+@pytest.mark.parametrize("live", [0, 1, 30, 10_000])
+@pytest.mark.parametrize("ends", [0, 2, 200])
+@pytest.mark.parametrize(("width", "height"), [(20, 12), (80, 23), (160, 49), (400, 200)])
+def test_a_frame_fills_its_height(live: int, ends: int, width: int, height: int) -> None:
+    """A frame is as high as it may be and no line wider; every execution is reached; the selected one is always to be seen."""
+    seen = picture(live, ends)
+    for selected in {0, live // 2, live - 1} & set(range(live)):
+        look = Look(seen.live, "oldest first", "", selected, 0)
+        done = frame(seen, "runs.db", look, width, height)
+        assert len(done.lines) == height
+        assert max(line.cell_len for line in done.lines) <= width
+        (line,) = (line.plain for line in done.lines if line.plain.startswith("> "))
+        assert f"{selected:032x}"[-8:] in line
+        assert done.top <= selected < done.top + done.page
+    assert len(frame(seen, "runs.db", Look(seen.live, "oldest first"), width, height).lines) == height
+
+
+def test_most_lines_are_the_executions() -> None:
+    """At 80 by 24 ten executions are to be seen beside three unhappy ends; where few live, the ends have the room."""
+    done = frame(picture(500, 200), "runs.db", Look(rows(500), "oldest first", "", 0), 80, 23)
+    assert (done.page, sum("FAILED RAISED" in line.plain for line in done.lines)) == (11, 3)
+    done = frame(picture(1, 200), "runs.db", Look(rows(1), "oldest first", "", 0), 80, 23)
+    assert sum("FAILED RAISED" in line.plain for line in done.lines) == 13
+
+
+def test_the_oldest_is_there_whatever_is_listed() -> None:
+    """However far one has scrolled, the execution that has lived longest is in the head of the frame."""
+    seen = picture(10_000, 0)
+    done = frame(seen, "runs.db", Look(seen.live, "oldest first", "", 9_999), 80, 23)
+    assert any(
+        line.plain.startswith("oldest live 2h46m …00000000 RUNNING silent 1.0s airline t-0") for line in done.lines
+    )
+
+
+def test_rates_leave_out_who_was_cancelled_and_round_down() -> None:
+    """Completion is of those that were not cancelled, reliability of all; one failure in 100,000 is not 100 %."""
+    ends = Counter({ExecutionState.COMPLETED: 99_999, ExecutionState.FAILED: 1, ExecutionState.CANCELLED: 50_000})
+    ended = Ended(ends, 60.0)
+    assert (ended.completion, ended.reliability) == (0.99999, 1.0)
+    assert Ended(Counter({ExecutionState.DEAD: 1, ExecutionState.CANCELLED: 3}), 60.0).reliability == 0.75
+    assert (Ended(Counter(), 60.0).completion, Ended(Counter(), 60.0).reliability) == (None, None)
+    seen = picture(0, 0)._replace(ended=ended)
+    assert any("completion 99.9 %" in line.plain for line in frame(seen, "x", Look((), "any"), 80, 23).lines)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"),
+    [(0.0, "0.0s"), (59.94, "59.9s"), (59.96, "1m00s"), (3_599.6, "1h00m"), (90_000.0, "1d01h"), (1e9, "11574d"), (-3.0, "-3.0s")],
+)  # fmt: skip
+def test_durations_are_brief(seconds: float, said: str) -> None:
+    """A duration takes six characters, and one of a clock that is ahead says so by its sign."""
+    assert brief(seconds) == said
+
+
+def test_what_cannot_be_asked_for_is_refused(journal: Path, tracker: ExecutionTracker) -> None:
+    """No terminal, an interval of nothing, a state that no live execution is in, and a journal that is not there."""
+    for arguments, code, said in [
+        ((str(journal),), 2, "--once"),
+        ((str(journal), "--once", "--interval", "0"), 2, "--interval"),
+        ((str(journal), "--once", "--state", "failed"), 2, "runstate ls --state failed"),
+        ((f"{journal}.not", "--once"), 4, "does not exist"),
+        (("memory:", "--once"), 2, "memory:"),
+    ]:
+        done = command("top", *arguments)
+        assert (done.returncode, done.stdout, done.stderr.count("\n")) == (code, "", 1), done
+        assert said in done.stderr
+
+
+def test_once_lists_only_the_states_asked_for(
+    tracker: ExecutionTracker, journal: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With --state the list is shorter, and the counts are not."""
+    printed = run(capsys, "top", str(journal), "--once", "--state", "pending", "--state", "completing").squeezed
+    assert "live 2 1 PENDING" in printed
+    assert "executions 1-1 of 1" in printed
+    assert "PENDING" in printed.partition("executions")[2]
+    assert "RUNNING" not in printed.partition("executions")[2].partition("workers")[0]
+
+
+# -- what it knows ----------------------------------------------------------------------------------------------------
+
+
+def test_pictures_say_what_the_journal_says(tmp_path: Path) -> None:
+    """Whenever `top` begins, and whatever happens between its looks, it lists just what lives, as the journal has it."""
+    path = tmp_path / "runs.db"
+    watches: list[Watch] = []
+    try:
+        with runstate.open(path) as tracker:
+            live: list[Execution[ExecutionState]] = []
+            ended: Counter[ExecutionState] = Counter()
+            for turn in range(40):
+                live += running(tracker, turn % 7, f"agent-{turn % 3}")
+                for number, one in enumerate(live[turn % 5 :: 5]):
+                    if number % 3 == 2:
+                        one.phase(Phase.THINKING, f"turn {turn}")
+                    else:
+                        state = one.expect(ExecutionState.RUNNING)
+                        (state.complete if number % 3 else state.fail)(f"turn {turn}")
+                        ended[ExecutionState.COMPLETED if number % 3 else ExecutionState.FAILED] += 1
+                        live.remove(one)
+                tracker.flush()
+                if turn % 8 == 0:
+                    watches.append(Watch(str(path)))
+                known = {
+                    (one.execution_id, one.state, one.phase, one.phase_detail, one.seq, one.agent)
+                    for one in tracker.find(state=ExecutionState.RUNNING, limit=1_000)
+                }
+                for watch in watches[turn % 2 :: 2]:
+                    seen = watch.picture()
+                    found = {
+                        (one.execution_id, one.state, one.phase, one.detail, one.seq, one.agent) for one in seen.live
+                    }
+                    assert found == known
+                    assert seen.ended.by_state == ended
+                    assert {one.error for one in seen.unhappy} <= {f"turn {number}" for number in range(turn + 1)}
+                    assert len(seen.unhappy) == min(200, ended[ExecutionState.FAILED])
+    finally:
+        for watch in watches:
+            watch.close()
+
+
+def test_a_warning_is_no_sign_of_life(tracker: ExecutionTracker) -> None:
+    """A verdict that threatens is marked, and leaves the silence as long as it was; the next phase takes the mark away."""
+    (one,) = running(tracker, 1, "warned")
+    record = tracker.get(one.execution_id)
+    board = Board([record], 0)
+    warned = runstate.Warned(one.execution_id, 3, record.updated_at_ns + 5, Cause.LOOP_BLOCKED, "stack", "host:1:x")
+    board.apply(runstate.Event(10, warned, "warned", "t-0", "mia"))
+    row = board.live[one.execution_id]
+    assert (row.warned, row.sign_at_ns) == (Cause.LOOP_BLOCKED, record.updated_at_ns)
+    phase = runstate.PhaseChange(one.execution_id, 4, record.updated_at_ns + 9, Phase.THINKING, None, "host:1:x")
+    board.apply(runstate.Event(11, phase, "warned", "t-0", "mia"))
+    row = board.live[one.execution_id]
+    assert (row.warned, row.sign_at_ns, row.phase) == (None, record.updated_at_ns + 9, Phase.THINKING)
+
+
+# -- keys -------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("typed", "keys", "rest"),
+    [
+        ("jk", ["j", "k"], ""), ("\x1b[A\x1bOB", ["up", "down"], ""), ("\x1b", [], "\x1b"), ("\x1b[", [], "\x1b["),
+        ("\x1bq", ["escape", "q"], ""), ("\x1b[5~\x1b[200~x", ["page up", "x"], ""), ("é日\x7f\r", ["é", "日", "backspace", "enter"], ""),
+        ("\x1b[1;5A", [], ""), ("\x00\x1c", [], ""), ("\x1b\x1b[A", ["escape", "up"], ""), ("a\x1b[<0;3;4M", ["a"], ""),
+    ],
+)  # fmt: skip
+def test_keys_are_told_apart(typed: str, keys: list[str], rest: str) -> None:
+    """Characters are keys, sequences that are known are named, all others vanish whole, and half a sequence waits."""
+    assert keys_in(typed) == (keys, rest)
+
+
+def test_keys_move_sort_and_filter(tracker: ExecutionTracker, journal: Path) -> None:
+    """J and arrows select, s sorts, / filters as one types, Esc shows all again, q ends with 0 and the terminal as it was."""
+    runs = running(tracker, 30)
+    with Terminal("top", str(journal), "--interval", "0.2") as terminal:
+        terminal.until_there_is("of 32, oldest first")
+        terminal.press("jj\x1b[B")
+        short = runs[1].execution_id[-8:]
+        terminal.until_there_is(f"> …{short}")
+        terminal.press("G")
+        terminal.until_there_is(f"> …{runs[-1].execution_id[-8:]}")
+        terminal.press("g/t-29")
+        terminal.until_there_is("/t-29_")
+        frame = terminal.until_there_is("executions 1-1 of 1")
+        assert any(runs[-1].execution_id in line for line in frame)  # the selected one's whole id, to be copied
+        terminal.press("\rss")
+        terminal.until_there_is("newest first, with t-29")
+        terminal.press("\x1b")
+        terminal.until_there_is("of 32, newest first")
+        terminal.press("?")
+        terminal.until_there_is("keys and words")
+        terminal.press("xq")
+        assert terminal.end() == 0
+        assert terminal.attributes == terminal.before
+        assert terminal.output.rstrip().endswith("\x1b[?25h\x1b[?1049l")  # the cursor shown, the other screen left
+
+
+def test_enter_opens_and_c_cancels(tracker: ExecutionTracker, journal: Path) -> None:
+    """Enter shows the timeline, c asks and with y cancels it in the process that owns it, n does not; all of it read-only before."""
+    (one,) = running(tracker, 1, "rail-to-berlin")
+    one.phase(Phase.TOOL_EXECUTION, "book")
+    tracker.flush()
+    with Terminal("top", str(journal), "--interval", "0.2", columns=100) as terminal:
+        terminal.until_there_is("oldest first")
+        terminal.press("/berlin\r")
+        terminal.until_there_is("executions 1-1 of 1")
+        terminal.press("\r")
+        terminal.until_there_is("TOOL_EXECUTION book")
+        terminal.press("c")
+        terminal.until_there_is(f"cancel {one.execution_id}? y/n")
+        terminal.press("n")
+        terminal.until_there_is("not cancelled")
+        assert not tracker.get(one.execution_id).is_terminal
+        terminal.press("cy")
+        terminal.until_there_is("CANCELLED_BY_CALLER")
+        terminal.press("\x1b")
+        terminal.until_there_is("executions none")
+        terminal.press("q")
+        assert terminal.end() == 0
+    assert tracker.get(one.execution_id).state is ExecutionState.CANCELLED
+
+
+@pytest.mark.parametrize(
+    ("number", "code", "said"), [(signal.SIGINT, 130, "runstate: interrupted"), (signal.SIGTERM, 143, "")]
+)
+def test_a_signal_leaves_the_terminal_as_it_was(
+    tracker: ExecutionTracker, journal: Path, number: signal.Signals, code: int, said: str
+) -> None:
+    """Ctrl-C and SIGTERM end it in order: the other screen left, the cursor shown, keys shown again as they are typed."""
+    with Terminal("top", str(journal)) as terminal:
+        terminal.until_there_is("oldest first")
+        if number is signal.SIGINT:
+            terminal.press("\x03")
+        else:
+            terminal.send(number)
+        assert terminal.end() == code
+        assert terminal.attributes == terminal.before
+        left, _, after = terminal.output.rpartition("\x1b[?1049l")
+        assert left.endswith("\x1b[?25h")
+        assert after.strip() == said
+
+
+def test_it_follows_the_size_of_its_window(tracker: ExecutionTracker, journal: Path) -> None:
+    """A wider and higher window is filled at once, with whole ids; a tiny one is survived."""
+    (one,) = running(tracker, 1)
+    with Terminal("top", str(journal), "--interval", "3600") as terminal:
+        terminal.until_there_is("oldest first")
+        for columns, lines in ((160, 50), (10, 3), (100, 30)):
+            terminal.resize(columns, lines)
+            frame = terminal.until_sized(columns, lines)
+            assert any(one.execution_id in line for line in frame) is (columns == 160)
+        terminal.press("q")
+        assert terminal.end() == 0
+
+
+def test_without_colour_the_selection_is_seen_all_the_same(tracker: ExecutionTracker, journal: Path) -> None:
+    """NO_COLOR takes the colours away and nothing else."""
+    for env, coloured in (({"NO_COLOR": "1"}, False), ({}, True)):
+        with Terminal("top", str(journal), env=env) as terminal:
+            terminal.until_there_is("> …")
+            terminal.press("q")
+            assert terminal.end() == 0
+            assert bool(COLOURS.search(terminal.output)) is coloured
+
+
+def test_a_terminal_that_only_carries_ascii_is_drawn_in_step(tracker: ExecutionTracker, journal: Path) -> None:
+    """What its encoding cannot carry takes the room that it would have taken."""
+    with Terminal("top", str(journal), env={"PYTHONIOENCODING": "ascii"}) as terminal:
+        frame = terminal.until_there_is("> ?")
+        assert all(len(line) == 80 for line in frame[:-1])
+        terminal.press("q")
+        assert terminal.end() == 0
+        assert terminal.output.isascii()
+
+
+def test_a_dumb_terminal_is_told_what_to_do(tracker: ExecutionTracker, journal: Path) -> None:
+    """Where nothing can be drawn anew, it says so in one line."""
+    with Terminal("top", str(journal), env={"TERM": "dumb"}) as terminal:
+        assert terminal.end() == 2
+        assert "--once" in terminal.output
+
+
+def test_what_happens_is_shown_as_it_happens(tracker: ExecutionTracker, journal: Path) -> None:
+    """An execution appears, changes its phase, and ends among the unhappy, without a key being pressed."""
+    with Terminal("top", str(journal), "--interval", "0.1") as terminal:
+        terminal.until_there_is("of 2, oldest first")
+        (one,) = running(tracker, 1)
+        terminal.until_there_is("of 3, oldest first")
+        one.phase(Phase.RESULT_PROCESSING)
+        terminal.until_there_is("RESULT_PROCESSING")
+        one.expect(ExecutionState.RUNNING).fail("the moon")
+        terminal.until_there_is("the moon")
+        terminal.until_there_is("2 FAILED")
+        terminal.press("q")
+        assert terminal.end() == 0
+
+
+def test_a_journal_that_is_away_is_waited_for(tmp_path: Path) -> None:
+    """While the file is elsewhere the last frame stays, with a line that says so; another journal in its place is taken up."""
+    path, other = tmp_path / "runs.db", tmp_path / "other.db"
+    for place, agent in ((path, "alpha"), (other, "omega")):
+        with runstate.open(place) as tracker:
+            tracker.create(agent=agent, thread_id="t", user_id="u").run().fail("x")
+    with Terminal("top", str(path), "--interval", "0.1") as terminal:
+        terminal.until_there_is("alpha")
+        path.rename(tmp_path / "away.db")
+        frame = terminal.until_there_is("AWAY")
+        assert any("alpha" in line for line in frame)
+        (tmp_path / "away.db").rename(path)
+        terminal.until_there_is_no("AWAY")
+        path.rename(tmp_path / "away.db")
+        terminal.until_there_is("AWAY")
+        other.rename(path)
+        frame = terminal.until_there_is("omega")
+        assert not any("alpha" in line for line in frame)
+        terminal.press("q")
+        assert terminal.end() == 0
+
+
+def test_top_is_loaded_only_for_top() -> None:
+    """No other command pays for what draws frames."""
+    program = "import sys, runstate.cli._app; sys.exit('runstate.cli._top_session' in sys.modules or 'rich.live' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
+
+
+def test_a_look_leaves_no_trace(tracker: ExecutionTracker, journal: Path) -> None:
+    """Looking joins nobody to the fleet and writes nothing."""
+    before = (tracker.workers(departed=100)[0].incarnation, len(tracker.workers(departed=100)), len(tracker.find()))
+    assert main(["top", str(journal), "--once"]) == 0
+    assert (
+        tracker.workers(departed=100)[0].incarnation,
+        len(tracker.workers(departed=100)),
+        len(tracker.find()),
+    ) == before
