@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import fcntl
 import os
 import pty
@@ -15,6 +16,8 @@ import termios
 from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import Self
+
+from rich.cells import cell_len
 
 HOME = "\x1b[H"
 """How each frame begins."""
@@ -40,6 +43,7 @@ class Terminal:
         self.resize(columns, lines)
         self.before = termios.tcgetattr(self._follower)
         self.output = ""
+        self._decoder = codecs.getincrementaldecoder("utf-8")()
         self._process = subprocess.Popen(
             [sys.executable, "-m", "runstate", *arguments],
             stdin=self._follower,
@@ -64,9 +68,12 @@ class Terminal:
 
     @property
     def frame(self) -> list[str]:
-        """The lines of the newest frame that is complete, as far as that can be told, without colours."""
-        frames = self.output.split(HOME)
-        return ESCAPES.sub("", frames[-1]).replace("\r", "").split("\n")
+        """The lines of the newest frame that fills the terminal, without colours; nothing if there was none yet."""
+        for frame in reversed(self.output.split(HOME)):
+            lines = ESCAPES.sub("", frame).replace("\r", "").split("\n")
+            if len(lines) == self._lines and all(cell_len(line) == self._columns for line in lines):
+                return lines
+        return []
 
     @property
     def attributes(self) -> list[object]:
@@ -75,6 +82,7 @@ class Terminal:
 
     def resize(self, columns: int, lines: int) -> None:
         """Give it another size; what runs in it is told."""
+        self._columns, self._lines = columns, lines
         fcntl.ioctl(self._leader, termios.TIOCSWINSZ, struct.pack("HHHH", lines, columns, 0, 0))
 
     def press(self, keys: str) -> None:
@@ -87,7 +95,7 @@ class Terminal:
 
     def until(self, is_there: Callable[[list[str]], object]) -> list[str]:
         """Read on until a frame is as wanted; return it."""
-        while not is_there(self.frame):
+        while not (self.frame and is_there(self.frame)):
             if not self._read():
                 raise AssertionError("it was never shown; the last frame was:\n" + "\n".join(self.frame))
         return self.frame
@@ -98,11 +106,7 @@ class Terminal:
 
     def until_there_is_no(self, text: str) -> list[str]:
         """Read on until a whole frame has a text nowhere; return the frame."""
-        return self.until(lambda frame: bool(frame[-1]) and all(text not in line for line in frame))
-
-    def until_sized(self, columns: int, lines: int) -> list[str]:
-        """Read on until a frame fills so many columns and lines; return it."""
-        return self.until(lambda frame: [len(line) for line in frame] == [columns] * lines)
+        return self.until(lambda frame: all(text not in line for line in frame))
 
     def end(self) -> int:
         """Read all that is still said; return the exit code."""
@@ -115,5 +119,5 @@ class Terminal:
     def _read(self, patience: float = PATIENCE) -> bool:
         if not select.select([self._leader], [], [], patience)[0]:
             return False
-        self.output += os.read(self._leader, 65_536).decode()
+        self.output += self._decoder.decode(os.read(self._leader, 65_536))
         return True

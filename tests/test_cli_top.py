@@ -8,19 +8,21 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 from rich.cells import cell_len
 
 import runstate
-from runstate import Cause, Execution, ExecutionState, ExecutionTracker, Phase
-from runstate.cli import main
+from runstate import Cause, Execution, ExecutionState, ExecutionTracker, Limits, Phase
+from runstate.cli import _top_board, _top_watch, main
 from runstate.cli._top_board import Board, Ended, LiveRow, Unhappy
 from runstate.cli._top_frame import Look, brief, frame
 from runstate.cli._top_keys import keys_in
 from runstate.cli._top_watch import Picture, Watch
 
+from . import cluster
 from .commands import CONTROL, HOSTILE, command, fill, run
 from .terminals import Terminal
 
@@ -40,6 +42,17 @@ def tracker(journal: Path) -> Iterator[ExecutionTracker]:
     with runstate.open(journal) as tracker:
         fill(tracker)
         yield tracker
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """The address of an empty journal, in a file and on a server."""
+    if request.param == "sqlite":
+        yield str(tmp_path / "runs.db")
+        return
+    url = cluster.server().journal()
+    yield url
+    cluster.server().drop(url)
 
 
 def running(tracker: ExecutionTracker, count: int, agent: str = "airline") -> list[Execution[ExecutionState]]:
@@ -190,12 +203,11 @@ def test_once_lists_only_the_states_asked_for(
 # -- what it knows ----------------------------------------------------------------------------------------------------
 
 
-def test_pictures_say_what_the_journal_says(tmp_path: Path) -> None:
+def test_pictures_say_what_the_journal_says(place: str) -> None:
     """Whenever `top` begins, and whatever happens between its looks, it lists just what lives, as the journal has it."""
-    path = tmp_path / "runs.db"
     watches: list[Watch] = []
     try:
-        with runstate.open(path) as tracker:
+        with runstate.open(place) as tracker:
             live: list[Execution[ExecutionState]] = []
             ended: Counter[ExecutionState] = Counter()
             for turn in range(40):
@@ -210,7 +222,7 @@ def test_pictures_say_what_the_journal_says(tmp_path: Path) -> None:
                         live.remove(one)
                 tracker.flush()
                 if turn % 8 == 0:
-                    watches.append(Watch(str(path)))
+                    watches.append(Watch(place))
                 known = {
                     (one.execution_id, one.state, one.phase, one.phase_detail, one.seq, one.agent)
                     for one in tracker.find(state=ExecutionState.RUNNING, limit=1_000)
@@ -227,6 +239,23 @@ def test_pictures_say_what_the_journal_says(tmp_path: Path) -> None:
     finally:
         for watch in watches:
             watch.close()
+
+
+def test_what_the_first_look_contained_changes_nothing(tracker: ExecutionTracker) -> None:
+    """Events that a record has in it already, its creation included, leave it as it is; an unknown one's phase adds nobody."""
+    (one,) = running(tracker, 1, "known")
+    one.phase(Phase.THINKING, "newest")
+    tracker.flush()
+    record = tracker.get(one.execution_id)
+    board = Board([record], 0)
+    before = dict(board.live)
+    with tracker.subscribe(execution_id=one.execution_id) as events:
+        for _ in range(record.seq):
+            board.apply(events.get(1.0))
+            assert board.live == before
+    stranger = runstate.PhaseChange("stranger", 7, NOW_NS, Phase.THINKING, None, "host:1:x")
+    board.apply(runstate.Event(99, stranger, "a", "t", "u"))
+    assert board.live == before
 
 
 def test_a_warning_is_no_sign_of_life(tracker: ExecutionTracker) -> None:
@@ -338,7 +367,7 @@ def test_it_follows_the_size_of_its_window(tracker: ExecutionTracker, journal: P
         terminal.until_there_is("oldest first")
         for columns, lines in ((160, 50), (10, 3), (100, 30)):
             terminal.resize(columns, lines)
-            frame = terminal.until_sized(columns, lines)
+            frame = terminal.until(bool)
             assert any(one.execution_id in line for line in frame) is (columns == 160)
         terminal.press("q")
         assert terminal.end() == 0
@@ -358,7 +387,7 @@ def test_a_terminal_that_only_carries_ascii_is_drawn_in_step(tracker: ExecutionT
     """What its encoding cannot carry takes the room that it would have taken."""
     with Terminal("top", str(journal), env={"PYTHONIOENCODING": "ascii"}) as terminal:
         frame = terminal.until_there_is("> ?")
-        assert all(len(line) == 80 for line in frame[:-1])
+        assert all(line.isascii() for line in frame)
         terminal.press("q")
         assert terminal.end() == 0
         assert terminal.output.isascii()
@@ -423,3 +452,82 @@ def test_a_look_leaves_no_trace(tracker: ExecutionTracker, journal: Path) -> Non
         len(tracker.workers(departed=100)),
         len(tracker.find()),
     ) == before
+
+
+# -- bounds -----------------------------------------------------------------------------------------------------------
+
+
+def test_a_long_journal_is_not_read_from_its_beginning(
+    tracker: ExecutionTracker, journal: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of what has happened only the last events are read, and it says for which time it counts; of what lives all is there."""
+    (old,) = running(tracker, 1, "old")
+    for one in running(tracker, 100):
+        one.expect(ExecutionState.RUNNING).complete()
+    tracker.flush()
+    monkeypatch.setattr(_top_watch, "REPLAYED", 20)
+    with closing(Watch(str(journal))) as watch:
+        seen = watch.picture()
+        assert 0 < seen.ended.by_state[ExecutionState.COMPLETED] <= 20
+        assert seen.ended.seconds < 60.0
+        assert old.execution_id in {row.execution_id for row in seen.live}
+
+
+def test_too_many_live_are_said_to_be_too_many(
+    tracker: ExecutionTracker, journal: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Past the bound the newest are kept and the frame says so, whether they are there at the beginning or come later."""
+    monkeypatch.setattr(_top_board, "LIVE_AT_MOST", 10)
+    monkeypatch.setattr(_top_watch, "LIVE_AT_MOST", 10)
+    with closing(Watch(str(journal))) as watch:
+        assert not watch.picture().is_cut
+        running(tracker, 30)
+        seen = watch.picture()
+    assert (len(seen.live), seen.is_cut) == (10, True)
+    with closing(Watch(str(journal))) as watch:
+        seen = watch.picture()
+    assert (len(seen.live), seen.is_cut) == (10, True)
+    lines = [line.plain for line in frame(seen, "runs.db", Look(seen.live, "oldest first"), 100, 23).lines]
+    assert any("live 10+" in line for line in lines)
+    assert any("older ones may be missing" in line for line in lines)
+
+
+def test_who_cannot_keep_up_begins_anew_and_says_so(
+    tracker: ExecutionTracker, journal: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Events that come faster than they are read are passed over in the end, with a note, and what lives is right again."""
+    with closing(Watch(str(journal))) as watch:
+        watch.picture()
+        monkeypatch.setattr(_top_watch, "_A_TURN", 10)
+        monkeypatch.setattr(_top_watch, "_TOO_LATE_NS", -(10**9))
+        runs = running(tracker, 30)
+        seen = watch.picture()
+        assert "faster than it can be read" in (seen.note or "")
+        assert {one.execution_id for one in runs} <= {row.execution_id for row in seen.live}
+
+
+def test_retention_in_between_is_survived(tmp_path: Path) -> None:
+    """Where retention has removed what would be read next, `top` begins anew, and what lives is right."""
+    path = str(tmp_path / "runs.db")
+    with runstate.open(path, limits=Limits(retained_executions=5)) as tracker:
+        for one in running(tracker, 3):
+            one.expect(ExecutionState.RUNNING).complete()
+        with closing(Watch(path)) as watch:
+            watch.picture()
+            for _ in range(40):
+                (one,) = running(tracker, 1)
+                one.expect(ExecutionState.RUNNING).complete()
+                tracker.flush()
+            (live,) = running(tracker, 1)
+            assert "removed by retention" in (watch.picture().note or "")
+            assert [row.execution_id for row in watch.picture().live] == [live.execution_id]
+
+
+def test_the_guide_names_every_option_and_key() -> None:
+    """docs/cli.md explains what `top` and `tail` take, and what the keys do."""
+    guide = (Path(__file__).parent.parent / "docs" / "cli.md").read_text(encoding="utf-8")
+    for name in ("top", "tail"):
+        options = set(re.findall(r"--[a-z-]+", command(name, "--help").stdout)) - {"--help", "--version"}
+        assert {option for option in options if option not in guide} == set()
+    for key in ("j", "k", "s", "S", "/", "c", "q", "?", "Enter", "Esc", "PgUp", "g", "G", "Ctrl-L", "Ctrl-C", "Ctrl-Z"):
+        assert f"`{key}`" in guide

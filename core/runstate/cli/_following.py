@@ -18,6 +18,7 @@ from typing import Final, NamedTuple
 from runstate import (
     Event,
     ExecutionTracker,
+    JournalCorruptError,
     JournalUnavailableError,
     Subscription,
     SubscriptionLaggedError,
@@ -148,7 +149,10 @@ class Following:
     def _opened(self) -> ExecutionTracker:
         """Open what is at the path now. Another journal than before is read from its beginning."""
         identity = _identity(self._file)
-        tracker = open_to_read(self._journal)
+        try:
+            tracker = open_to_read(self._journal)
+        except JournalCorruptError as error:  # what is there now may be a journal that is just being made
+            raise JournalUnavailableError(str(error)) from error
         position = self._events.position
         if identity != self._identity:
             self._tell("another journal is in its place; going on from its beginning")

@@ -124,12 +124,13 @@ def owner_name(incarnation: str) -> str:
 
 def _head(picture: Picture, journal: str, width: int) -> list[Text]:
     title = (
-        Text().append("runstate top ", "bold").append_text(shown(without_password(journal), limit=max(20, width - 36)))
+        Text().append("runstate top ", "bold").append_text(shown(without_password(journal), limit=max(20, width - 38)))
     )
     title.append(f"  {moment(picture.at_ns).partition('.')[0]} UTC", "dim")
     lines = [title]
     if picture.away is not None:
-        lines.append(Text().append("AWAY, what is below is old: ", "bold red").append_text(_name(picture.away)))
+        why = picture.away.partition(": ")[2] or picture.away  # what comes first names the journal once more
+        lines.append(Text().append("AWAY, what is below is old: ", "bold red").append_text(_name(why)))
     counts = Counter(row.state for row in picture.live)
     live = (
         Text()
