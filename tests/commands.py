@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from runstate import Cause, ExecutionTracker, Phase
+from runstate import Cause, Execution, ExecutionState, ExecutionTracker, Phase
 from runstate.cli import main
 
 HOSTILE = "\x1b[31mred\x1b[0m [bold]loud[/bold] :smile: \x07\u202e\r\nsecond line"
@@ -43,6 +43,13 @@ def fill(tracker: ExecutionTracker) -> None:
     live.phase(Phase.LLM_INTERACTION, "gpt-4o")
     tracker.create(agent="rail", thread_id="t-4", user_id="omar")
     tracker.flush()
+
+
+def running(tracker: ExecutionTracker, count: int, agent: str = "airline") -> list[Execution[ExecutionState]]:
+    """Have executions RUNNING, durably."""
+    runs = [tracker.create(agent=agent, thread_id=f"t-{number}", user_id="mia").run() for number in range(count)]
+    tracker.flush()
+    return [tracker.handle(run.execution_id) for run in runs]
 
 
 def run(capsys: pytest.CaptureFixture[str], *arguments: str) -> Output:

@@ -22,6 +22,12 @@ from rich.cells import cell_len
 HOME = "\x1b[H"
 """How each frame begins."""
 ESCAPES = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]")
+SIT_DOWN = """
+import fcntl, os, sys, termios
+fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+os.execv(sys.executable, [sys.executable, "-m", "runstate", *sys.argv[1:]])
+"""
+"""Makes the terminal the one that Ctrl-C and a new size are told to; then runs the command."""
 PATIENCE = 60.0
 """Seconds without any output after which a program is taken to say no more."""
 
@@ -45,12 +51,11 @@ class Terminal:
         self.output = ""
         self._decoder = codecs.getincrementaldecoder("utf-8")()
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "runstate", *arguments],
+            [sys.executable, "-c", SIT_DOWN, *arguments],
             stdin=self._follower,
             stdout=self._follower,
             stderr=self._follower,
             start_new_session=True,
-            preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
             env={**os.environ, "TERM": "xterm-256color", **(env or {})},
         )
 
