@@ -4,7 +4,7 @@ SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help venv demo test format lint types suite chaos checkers legs bench bench-gate readme clean
+.PHONY: help venv demo test format lint types suite chaos checkers frameworks legs bench bench-gate readme clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -22,8 +22,7 @@ $(VENV)/.demo: pyproject.toml scripts/make-venv scripts/find-python
 
 # `pyright --version` makes pyright fetch the rest of itself now, so that no check needs the network.
 $(VENV)/.all: pyproject.toml scripts/make-venv scripts/find-python
-	@scripts/make-venv $(VENV) --editable '.[cli,migrate,postgres,web]' --group demo --group test --group browser --group types --group lint --group build
-	@scripts/make-venv $(VENV) --editable '.[cli,migrate,otel,postgres]' --group demo --group test --group frameworks --group types --group lint --group build
+	@scripts/make-venv $(VENV) --editable '.[cli,migrate,otel,postgres,web]' --group demo --group test --group api --group browser --group frameworks --group types --group lint --group build
 	@$(BIN)/pyright --version
 	@touch $(VENV)/.demo $@
 
@@ -34,7 +33,7 @@ $(BENCH)/.all: pyproject.toml scripts/make-venv scripts/find-python
 demo: $(VENV)/.demo ## replay 200 recorded conversations through the tracker; options: make demo ARGS="--seed 7"
 	@$(BIN)/runstate demo $(ARGS)
 
-test: lint types suite checkers legs ## all that must be proven: the five targets below
+test: lint types suite checkers frameworks legs ## all that must be proven: the six targets below
 
 lint: $(VENV)/.all ## format and lint rules
 	$(BIN)/ruff format --check .
@@ -53,6 +52,9 @@ chaos: $(VENV)/.all ## the long proofs, for about an hour and a half; options: m
 
 checkers: $(VENV)/.all ## the mypy plugin under every mypy of its range
 	$(BIN)/python scripts/checkers.py $(ARGS)
+
+frameworks: $(VENV)/.all ## the adapters under the lowest and the newest version of each framework
+	$(BIN)/python scripts/frameworks.py $(ARGS)
 
 legs: $(VENV)/.all ## the tests on the built wheel, for every Python found and the lowest dependencies
 	$(BIN)/python scripts/legs.py

@@ -40,11 +40,15 @@ LEFT_OUT: Final = (
     *("crash", "chaos", "typing", "test_typing.py", "mistakes", "legacy_stubs", "mypy_plugin/test_plugin.py"),
     *("test_architecture.py", "test_exports.py", "test_repository.py"),
     *("audit/test_repository.py", "audit/test_silence.py", "audit/test_speed.py"),
-    "web/dashboard",
     "otel/test_frameworks.py",  # needs frameworks, which have floors of their own
+    *("web/dashboard", "web/test_openapi.py"),  # need a browser, and schemathesis, which has floors of its own
+    "contrib",  # `make frameworks` runs them, each with its framework
     "test_demo.py",  # a leg runs the demo itself, once
 )
 """Names below `tests/` that take their time, need a browser or every type checker, or judge the checkout."""
+
+APART: Final = {"mypy", "pydantic-ai", "langchain", "openai-agents"}
+"""Extras whose floors others run on: `make checkers` and `make frameworks`."""
 
 
 class Leg(NamedTuple):
@@ -129,8 +133,8 @@ def floors() -> dict[str, str]:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     wanted = [
         *project["dependencies"],
-        *(name for extra, names in project["optional-dependencies"].items() for name in names if extra != "mypy"),
-    ]  # the plugin has a floor of its own, on which `make checkers` runs it
+        *(name for extra, names in project["optional-dependencies"].items() for name in names if extra not in APART),
+    ]
     found: dict[str, str] = {}
     for requirement in wanted:
         match = re.fullmatch(r"([\w.-]+)(?:\[[\w,-]+\])?\s*>=\s*([\w.]+)\s*,.*", requirement)
@@ -164,8 +168,7 @@ def run_leg(leg: Leg, python: str, wheel: Path, work: Path) -> str:
         "-qq",
         "--constraint",
         pins,
-        f"{wheel}[cli,migrate,postgres,web]",
-        f"{wheel}[cli,migrate,otel,postgres]",
+        f"{wheel}[cli,migrate,otel,postgres,web]",
         "--group",
         "test",
         "--group",

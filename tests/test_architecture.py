@@ -43,9 +43,9 @@ LAYERS = """
     journal._writer _verify._file _verify._server _doctor._file _doctor._server _verdicts _execution _events
     _durable _breaker _deliverer
     _delivery _verify _doctor _watch _scope _reading _liveness
-    _attempts _census
+    _attempts
     _chain
-    _agents _member
+    _agents _member _census
     _remote _decorators
     _notifying
     _creating
@@ -55,8 +55,7 @@ LAYERS = """
 """
 """The core, lowest first: a module may import from the lines above its own, and not from its own line."""
 
-ADAPTERS = {"_codebase", "audit", "cli", "legacy", "migrate", "mypy_plugin", "testing", "web"}
-ADAPTERS = {"_codebase", "audit", "cli", "legacy", "migrate", "mypy_plugin", "otel", "testing"}
+ADAPTERS = {"_codebase", "audit", "cli", "contrib", "legacy", "migrate", "mypy_plugin", "otel", "testing", "web"}
 """What stands on the public names, each a module or a package, and stays behind its own extra."""
 
 STANDS_ON = {"audit": {"_codebase"}, "migrate": {"_codebase"}, "cli": {"_codebase", "audit", "migrate", "web"}}
@@ -70,7 +69,7 @@ ENTRY = "__main__"
 
 OUTSIDE = {
     "beartype": {"_checks"},
-    "pydantic_core": {"_codec", "_fleet_codec", "_json", "legacy", "web"},
+    "pydantic_core": {"_codec", "_fleet_codec", "_json", "contrib._results", "legacy", "web"},
     "pydantic": {"cli", "legacy"},
     "sqlite3": {
         "journal.sqlite",
@@ -98,6 +97,10 @@ OUTSIDE = {
     "libcst": {"migrate"},
     "starlette": {"web"},
     "uvicorn": {"web"},
+    "pydantic_ai": {"contrib.pydantic_ai"},
+    "langchain_core": {"contrib.langchain", "contrib._langgraph"},
+    "langgraph": {"contrib.langchain", "contrib._langgraph"},
+    "agents": {"contrib.openai_agents"},
     "trio": {"_async", "_calling", "testing"},
     "mypy": {"mypy_plugin"},
     "opentelemetry": {"otel"},

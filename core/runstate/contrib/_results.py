@@ -1,0 +1,73 @@
+"""What is recorded of a run's output: the JSON form of it, a mark that it waits for somebody, or a mark that it could not be kept.
+
+A run that pauses for a human has really returned: the framework holds nothing but a state that may be resumed in days, in another
+process, or never. An execution that stayed live for that long would be TIMEOUT, or DEAD with its process, and neither is true. So a
+pause is an end, COMPLETED, whose result says what is waited for; the run that resumes it is an execution of its own, linked
+by its metadata.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final, Literal, TypeAlias
+
+from runstate import Execution, ExecutionRecord, ExecutionState, InvalidValueError, JournalFullError, Json
+
+Running: TypeAlias = Execution[Literal[ExecutionState.RUNNING]]
+"""The handle of a run."""
+
+PAUSED: Final = "runstate:paused"
+"""The one key of the result of a run that waits for somebody."""
+UNRECORDED: Final = "runstate:unrecorded"
+"""The one key of the result of a run whose output could not be kept; its value says why."""
+RESUMES: Final = "resumes"
+"""The key in the metadata of a run that goes on where another has paused: the id of that execution."""
+
+
+def plain(value: object) -> object:
+    """The JSON form of a value, as pydantic writes it: models become objects, dates and what is unknown become text."""
+    if value is None or type(value) is str:
+        return value
+    from pydantic_core import to_jsonable_python
+
+    return to_jsonable_python(value, bytes_mode="base64", inf_nan_mode="strings", serialize_unknown=True)
+
+
+def complete(handle: Running, result: Callable[[], object]) -> Exception | None:
+    """Complete an execution; return why its result could not be kept, if so. The run did return: that is what is recorded.
+
+    Args:
+        handle: The execution.
+        result: Makes its result; may raise anything.
+
+    Raises:
+        RunstateError: It cannot be completed, whatever the result.
+    """
+    try:
+        made = result()
+    except Exception as error:  # noqa: BLE001 - returned
+        unkept: Exception = error
+    else:
+        try:
+            handle.complete(made)
+        except (InvalidValueError, JournalFullError) as error:
+            unkept = error
+        else:
+            return None
+    try:
+        handle.complete({UNRECORDED: f"{type(unkept).__name__}: {unkept}"[:200]})
+    except (InvalidValueError, JournalFullError):
+        handle.complete()
+    return unkept
+
+
+def paused(record: ExecutionRecord) -> Json:
+    """What the run of an execution was waiting for when it returned; None if it was not paused.
+
+    Args:
+        record: The execution, as `tracker.get` and `tracker.find` give it.
+    """
+    result = record.result if record.state is ExecutionState.COMPLETED else None
+    if isinstance(result, dict) and list(result) == [PAUSED]:
+        return result[PAUSED]
+    return None

@@ -1,0 +1,354 @@
+"""LangChain and LangGraph: each outermost run of a runnable, or of a graph, is one execution.
+
+    graph.invoke(state, {"callbacks": [track(tracker, thread_id="t-1", user_id="u-1")]})
+
+The adapter is a callback handler, because it alone is told of every ending: the root run gets exactly one `on_chain_end` or
+`on_chain_error`, also when its task is cancelled, a stream is broken off (`GeneratorExit`) or a step times out. Errors of children
+are no endings: a retry, or another branch, may follow. And an interrupt looks like success at the root, so it is read from the
+child that raised it, or, for `interrupt_before` and the like, from LangGraph's own event.
+
+A handler is told; it stands around nothing. So a run whose execution somebody else has ended is stopped at its next event, by the
+error that the handler raises, and not while it waits. And only a blocking run waits until its begin and end are durable: an
+async one would block its event loop. Whoever wants both puts the call into a tracked agent or block; the handler then adds
+its phases to that execution.
+
+One object may serve many runs at the same time: what is known of a run is kept by the ids of its runs, children included, and those of
+ended runs are remembered for a while, so that a late child is not taken for a new run.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter, deque
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Final, TypeAlias, Unpack
+from uuid import UUID
+
+from langchain_core.messages import BaseMessage
+from langchain_core.outputs import LLMResult
+
+from runstate import ExecutionTracker, Phase
+
+from ._langgraph import GraphCallbackHandler, GraphInterrupt, Run, answer
+from ._options import Options
+from ._recorder import Recorder
+from ._recording import Recording
+
+if TYPE_CHECKING:
+    from langgraph.callbacks import GraphInterruptEvent
+
+Source: TypeAlias = Mapping[str, Any]
+"""What ids are told from: the metadata of the root run, in which LangGraph puts its `thread_id`."""
+
+FRAMEWORK: Final = "langchain"
+REMEMBERED: Final = 64
+"""How many ended runs are remembered, for the events that come late."""
+
+_seen: Final[Counter[UUID]] = Counter()
+"""The live runs of all adapters: a run whose parent another adapter knows is told to that one too."""
+
+
+def track(
+    tracker: ExecutionTracker,
+    *,
+    thread_id: str | Callable[[Source], str] | None = None,
+    user_id: str | Callable[[Source], str] | None = None,
+    **options: Unpack[Options],
+) -> TrackRuns:
+    """Make the callback handler that tracks runs.
+
+    Args:
+        tracker: Where they are recorded.
+        thread_id: The conversation, or a function that tells it from the run's metadata; None takes LangGraph's `thread_id`.
+        user_id: The user who asked, likewise; None takes the metadata's `user_id`.
+        **options: See `runstate.contrib.Options`.
+
+    Raises:
+        StateTypeError: *tracker* is no tracker.
+        InvalidValueError: An option has an impossible value.
+        TypeError: There is no such option.
+    """
+    return TrackRuns(Recorder(FRAMEWORK, tracker, thread_id, user_id, options))
+
+
+class TrackRuns(GraphCallbackHandler):
+    """Tracks the runs that it is a callback of. Made by `track`.
+
+    Args:
+        recorder: Records them.
+    """
+
+    run_inline = True
+    """Called where the run is: in order, and in its context."""
+    raise_error = True
+    """What is raised here is meant: `FencedError`, or what `on_error="raise"` asks for."""
+
+    def __init__(self, recorder: Recorder[Source]) -> None:
+        self._recorder = recorder
+        self._runs: dict[UUID, Run] = {}
+        self._roots: dict[UUID, Run] = {}
+        self._ended: deque[set[UUID]] = deque(maxlen=REMEMBERED)
+
+    # -- beginnings ---------------------------------------------------------------------------------------------------
+
+    def on_chain_start(
+        self,
+        serialized: dict[str, Any] | None,
+        inputs: Any,
+        *,
+        run_id: UUID,
+        parent_run_id: UUID | None = None,
+        tags: list[str] | None = None,
+        metadata: dict[str, Any] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        """Begin a run, or record a node of a graph as THINKING."""
+        run = self._run(run_id, parent_run_id, serialized, metadata, kwargs, inputs)
+        if run is not None and tags and any(tag.startswith("graph:step:") for tag in tags):
+            run.is_graph = True
+            run.recording.phase(Phase.THINKING, kwargs.get("name"))
+
+    def on_chat_model_start(
+        self,
+        serialized: dict[str, Any] | None,
+        messages: list[list[BaseMessage]],
+        *,
+        run_id: UUID,
+        parent_run_id: UUID | None = None,
+        tags: list[str] | None = None,
+        metadata: dict[str, Any] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        """Record a request to a chat model as LLM_INTERACTION."""
+        self._step(Phase.LLM_INTERACTION, run_id, parent_run_id, serialized, metadata, kwargs)
+
+    def on_llm_start(
+        self,
+        serialized: dict[str, Any] | None,
+        prompts: list[str],
+        *,
+        run_id: UUID,
+        parent_run_id: UUID | None = None,
+        tags: list[str] | None = None,
+        metadata: dict[str, Any] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        """Record a request to a model as LLM_INTERACTION."""
+        self._step(Phase.LLM_INTERACTION, run_id, parent_run_id, serialized, metadata, kwargs)
+
+    def on_tool_start(
+        self,
+        serialized: dict[str, Any] | None,
+        input_str: str,
+        *,
+        run_id: UUID,
+        parent_run_id: UUID | None = None,
+        tags: list[str] | None = None,
+        metadata: dict[str, Any] | None = None,
+        inputs: dict[str, Any] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        """Record the call of a tool as TOOL_EXECUTION."""
+        self._step(Phase.TOOL_EXECUTION, run_id, parent_run_id, serialized, metadata, kwargs)
+
+    def on_retriever_start(
+        self,
+        serialized: dict[str, Any] | None,
+        query: str,
+        *,
+        run_id: UUID,
+        parent_run_id: UUID | None = None,
+        tags: list[str] | None = None,
+        metadata: dict[str, Any] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        """Record a search as TOOL_EXECUTION."""
+        self._step(Phase.TOOL_EXECUTION, run_id, parent_run_id, serialized, metadata, kwargs)
+
+    def on_llm_new_token(
+        self, token: str | list[str | dict[str, Any]], *, run_id: UUID, parent_run_id: UUID | None = None, **kwargs: Any
+    ) -> None:
+        """Take a token as a sign of life."""
+        run = self._runs.get(run_id)
+        if run is not None:
+            run.recording.beat()
+
+    # -- endings ------------------------------------------------------------------------------------------------------
+
+    def on_chain_end(self, outputs: Any, *, run_id: UUID, parent_run_id: UUID | None = None, **kwargs: Any) -> None:
+        """End the run if it is the root."""
+        self._returned(run_id, outputs)
+
+    def on_llm_end(
+        self, response: LLMResult, *, run_id: UUID, parent_run_id: UUID | None = None, **kwargs: Any
+    ) -> None:
+        """End the request, and the run if it is the root."""
+        self._returned(run_id, response)
+
+    def on_tool_end(self, output: Any, *, run_id: UUID, parent_run_id: UUID | None = None, **kwargs: Any) -> None:
+        """End the call, and the run if it is the root."""
+        self._returned(run_id, output)
+
+    def on_retriever_end(
+        self, documents: Sequence[Any], *, run_id: UUID, parent_run_id: UUID | None = None, **kwargs: Any
+    ) -> None:
+        """End the search, and the run if it is the root."""
+        self._returned(run_id, documents)
+
+    def on_chain_error(
+        self, error: BaseException, *, run_id: UUID, parent_run_id: UUID | None = None, **kwargs: Any
+    ) -> None:
+        """End the run if it is the root; of a child, note what tells how the root ends."""
+        self._raised(run_id, error)
+
+    def on_llm_error(
+        self, error: BaseException, *, run_id: UUID, parent_run_id: UUID | None = None, **kwargs: Any
+    ) -> None:
+        """End the request, and the run if it is the root."""
+        self._raised(run_id, error)
+
+    def on_tool_error(
+        self, error: BaseException, *, run_id: UUID, parent_run_id: UUID | None = None, **kwargs: Any
+    ) -> None:
+        """End the call, and the run if it is the root."""
+        self._raised(run_id, error)
+
+    def on_retriever_error(
+        self, error: BaseException, *, run_id: UUID, parent_run_id: UUID | None = None, **kwargs: Any
+    ) -> None:
+        """End the search, and the run if it is the root."""
+        self._raised(run_id, error)
+
+    def on_interrupt(self, event: GraphInterruptEvent) -> None:
+        """Note that the graph has paused. LangGraph calls this from 1.1.6 on."""
+        run = None if event.run_id is None else self._runs.get(event.run_id)
+        if run is not None:
+            run.note(event.interrupts)
+            if not run.waiting_for:
+                run.waiting_for[event.checkpoint_id] = {"status": event.status}
+
+    # -- what they share ----------------------------------------------------------------------------------------------
+
+    def _run(
+        self,
+        run_id: UUID,
+        parent_run_id: UUID | None,
+        serialized: dict[str, Any] | None,
+        metadata: Source | None,
+        kwargs: Source,
+        inputs: object = None,
+    ) -> Run | None:
+        """The run that something belongs to, begun if it is the root; None if that has ended."""
+        run = None if parent_run_id is None else self._runs.get(parent_run_id)
+        if run is None:
+            if parent_run_id is not None and any(parent_run_id in ids for ids in self._ended):
+                self._recorder.ledger.count("dropped")
+                return None
+            is_told = parent_run_id is not None and parent_run_id in _seen
+            agent = kwargs.get("name") or _name(serialized) or "run"
+            run = Run(self._begin(run_id, agent, metadata or {}, inputs, is_told=is_told))
+            self._roots[run_id] = run
+        self._runs[run_id] = run
+        run.ids.add(run_id)
+        _seen[run_id] += 1
+        return run
+
+    def _begin(self, run_id: UUID, agent: str, metadata: Source, inputs: object, *, is_told: bool) -> Recording:
+        recorder = self._recorder
+        known = str(run_id)
+        nested = recorder.nested(agent, known, is_told=is_told)
+        if nested is not None:
+            return nested
+        identity = recorder.identify(
+            metadata,
+            agent=agent,
+            thread_id=_text(metadata.get("thread_id")),
+            user_id=_text(metadata.get("user_id")),
+            run_id=known,
+        )
+        if inputs is None or getattr(inputs, "resume", None) is not None:
+            recorder.link(identity)
+        recording = recorder.begin(identity, known)
+        if not _is_async():
+            recording.settle()
+        return recording
+
+    def _step(
+        self,
+        phase: Phase,
+        run_id: UUID,
+        parent_run_id: UUID | None,
+        serialized: dict[str, Any] | None,
+        metadata: Source | None,
+        kwargs: Source,
+    ) -> None:
+        run = self._run(run_id, parent_run_id, serialized, metadata, kwargs)
+        if run is not None:
+            own = (metadata or {}).get("ls_model_name") if phase is Phase.LLM_INTERACTION else _name(serialized)
+            run.recording.enter(run_id, phase, own or kwargs.get("name") or _name(serialized))
+
+    def _returned(self, run_id: UUID, output: object) -> None:
+        run = self._left(run_id)
+        if run is not None:
+            if run.waiting_for:
+                run.recording.paused([*run.waiting_for.values()])
+            else:
+                run.recording.returned(answer(output))
+            if not _is_async():
+                run.recording.settle()
+
+    def _raised(self, run_id: UUID, error: BaseException) -> None:
+        child = self._runs.get(run_id)
+        if child is not None and run_id not in self._roots:
+            if isinstance(error, GraphInterrupt):
+                child.note(error.args[0] if error.args else ())
+            elif isinstance(error, TimeoutError):
+                child.overtime.append(error)
+        run = self._left(run_id)
+        if run is None:
+            return
+        recording = run.recording
+        if isinstance(error, GeneratorExit):
+            recording.stopped(error, "the stream was broken off")
+        elif isinstance(error, asyncio.CancelledError):
+            recording.stopped(error, "the run was cancelled")
+        elif run.is_graphs_timeout(error):
+            recording.timed_out(error, f"{type(error).__name__}: {error}")
+        else:
+            recording.raised(error)
+        if not _is_async():
+            recording.settle(error)
+
+    def _left(self, run_id: UUID) -> Run | None:
+        """End a step; return the run if that was its root."""
+        run = self._roots.pop(run_id, None)
+        if run is None:
+            child = self._runs.get(run_id)
+            if child is not None:
+                child.recording.leave(run_id)
+            return None
+        self._ended.append(run.ids)
+        for one in run.ids:
+            self._runs.pop(one, None)
+            _seen[one] -= 1
+            if not _seen[one]:
+                del _seen[one]
+        return run
+
+
+def _name(serialized: Source | None) -> str | None:
+    """The name of what runs; a run may have been given another."""
+    return _text((serialized or {}).get("name"))
+
+
+def _text(value: object) -> str | None:
+    return None if value is None else str(value)
+
+
+def _is_async() -> bool:
+    """Whether the caller runs in an event loop, which must not be blocked."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True

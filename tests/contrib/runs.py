@@ -1,0 +1,44 @@
+"""Looking at what an adapter has recorded, and the tracker that all tests of adapters use."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from typing import Any
+
+from runstate import ExecutionRecord, ExecutionTracker, Limits, Phase, PhaseChange
+from runstate.journal.memory import MemoryJournal
+from tests.clock import FakeClock
+
+STEPS = (Phase.LLM_INTERACTION, Phase.TOOL_EXECUTION)
+
+
+@contextlib.contextmanager
+def tracking(clock: FakeClock | None = None, **limits: int) -> Iterator[ExecutionTracker]:
+    """A tracker in memory, with budgets of its own."""
+    budgets = Limits(**limits)
+    with ExecutionTracker(MemoryJournal(budgets), limits=budgets, clock=clock) as tracker:
+        yield tracker
+
+
+def only(tracker: ExecutionTracker) -> ExecutionRecord:
+    """The one execution there is."""
+    (record,) = tracker.find()
+    return record
+
+
+def phases(tracker: ExecutionTracker, record: ExecutionRecord | None = None) -> list[tuple[Phase, str | None]]:
+    """What an execution did, in order."""
+    execution_id = (record or only(tracker)).execution_id
+    return [(entry.phase, entry.detail) for entry in tracker.timeline(execution_id) if isinstance(entry, PhaseChange)]
+
+
+def steps(tracker: ExecutionTracker, record: ExecutionRecord | None = None) -> list[tuple[Phase, str | None]]:
+    """Its model requests, without the model's name, and its tools."""
+    found = [one for one in phases(tracker, record) if one[0] in STEPS]
+    return [(phase, None if phase is Phase.LLM_INTERACTION else detail) for phase, detail in found]
+
+
+def ended(record: ExecutionRecord) -> tuple[Any, Any]:
+    """The state and the cause of an end."""
+    return record.state, record.cause
