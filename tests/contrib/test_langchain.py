@@ -24,7 +24,7 @@ from langgraph.graph.message import add_messages
 from langgraph.types import Command, RetryPolicy, Send, interrupt
 
 from runstate import Cause, ExecutionState, ExecutionTimeoutError, ExecutionTracker, FencedError, Phase
-from runstate.contrib import RESUMES, counts, langchain, paused
+from runstate.contrib import RESUMES, counts, paused
 from runstate.contrib.langchain import TrackRuns, track
 from tests.clock import FakeClock
 
@@ -465,7 +465,7 @@ def test_nothing_is_kept_of_ended_runs(tracker: ExecutionTracker) -> None:
     graph = counting(one_more)
     for _ in range(100):
         graph.invoke({"n": 1}, {"callbacks": [handler]})
-    assert (len(handler._runs), len(handler._roots), len(handler._ended), len(langchain._seen)) == (0, 0, 64, 0)
+    assert (len(handler.runs), len(handler._roots), len(handler._ended)) == (0, 0, 64)
 
 
 def test_every_event_of_langchain_is_heard() -> None:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from types import TracebackType
 from typing import Any, Literal, TypeAlias, TypedDict
 
-from runstate import ExecutionTracker, InvalidValueError, StateTypeError
+from runstate import ExecutionTracker, FencedError, InvalidValueError, NotOwnerError, StateTypeError
 
 from ._ledger import Ledger, ledger_of
 
 OnError: TypeAlias = Literal["log", "raise"]
+Verdict: TypeAlias = FencedError | NotOwnerError
+"""The news that somebody else has ended an execution: it stops the run."""
 
 
 class Options(TypedDict, total=False):
@@ -68,6 +71,7 @@ class Tracking:
         if self.settings.on_error not in ("log", "raise"):
             raise InvalidValueError("on_error", self.settings.on_error, '"log" or "raise"')
         self.ledger: Ledger = ledger_of(tracker)
+        self.guard = Guard(self)
 
     def trouble(self, step: str, error: Exception, leaving: BaseException | None = None) -> None:
         """Count and log what could not be done, or raise it if that is wanted, unless something *leaving* the run goes first."""
@@ -76,3 +80,27 @@ class Tracking:
                 raise error
             leaving.add_note(f"runstate: not all of it is recorded ({step}): {error}")
         self.ledger.trouble(self.framework, step, error)
+
+
+class Guard:
+    """A block in which an error of ours costs the record and not the run; verdicts pass. One serves all blocks of its owner.
+
+    Args:
+        tracking: Where errors are counted, or who wants them raised.
+    """
+
+    __slots__ = ("_tracking",)
+
+    def __init__(self, tracking: Tracking) -> None:
+        self._tracking = tracking
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> bool:
+        if not isinstance(error, Exception) or isinstance(error, Verdict):
+            return False
+        self._tracking.trouble("event", error)
+        return True

@@ -20,7 +20,7 @@ import asyncio
 from collections.abc import Callable
 from contextvars import ContextVar
 from types import TracebackType
-from typing import Any, Final, TypeAlias
+from typing import Any, Final
 
 from runstate import (
     Cause,
@@ -33,10 +33,8 @@ from runstate import (
     current,
 )
 
-from ._options import Tracking
+from ._options import Tracking, Verdict
 from ._results import PAUSED, Running, complete, plain
-
-Verdict: TypeAlias = FencedError | NotOwnerError
 
 TICK: Final = 0.25
 """Seconds between looks whether somebody else has ended the execution."""
@@ -75,7 +73,7 @@ class Recording:
         is_own: Whether the execution is this run's, and so gets its end from it.
     """
 
-    __slots__ = ("_is_own", "_steps", "_timer", "_tracking", "handle", "is_over", "limits", "outer", "run_id")
+    __slots__ = ("_is_own", "_steps", "_timer", "_tracking", "blocks", "handle", "is_over", "outer", "run_id")
 
     def __init__(
         self,
@@ -95,7 +93,7 @@ class Recording:
         self.run_id = run_id
         self.is_over = handle is None
         """Whether nothing more is recorded of it."""
-        self.limits: set[asyncio.Timeout] = set()
+        self.blocks: set[Stoppable] = set()
         """What is stopped when somebody else ends the execution."""
 
     def entered(self) -> Recording:
@@ -193,9 +191,8 @@ class Recording:
         if not handle.state.is_terminal:
             self.watch()
         elif self.verdict() is not None:
-            now = asyncio.get_running_loop().time()
-            for limit in self.limits:
-                limit.reschedule(now)
+            for block in self.blocks:
+                block.stop()
 
     # -- its end ------------------------------------------------------------------------------------------------------
 
@@ -322,34 +319,45 @@ class Recording:
 class Stoppable:
     """A block that somebody else's end of the execution interrupts. Made by `Recording.stoppable`.
 
+    It tells its own cancellation from others as `asyncio.timeout` does, whose price, three times a run, would be most of ours.
+
     Args:
         recording: The run.
     """
 
-    __slots__ = ("_limit", "_recording")
+    __slots__ = ("_cancelling", "_is_stopped", "_recording", "_task")
 
     def __init__(self, recording: Recording) -> None:
         self._recording = recording
-        self._limit: asyncio.Timeout | None = None
+        self._task: asyncio.Task[Any] | None = None
+        self._cancelling = 0
+        self._is_stopped = False
 
-    async def __aenter__(self) -> None:
-        if self._recording.is_over:
-            return
-        self._limit = limit = asyncio.timeout(None)
-        await limit.__aenter__()
-        self._recording.limits.add(limit)
+    def __enter__(self) -> None:
+        if not self._recording.is_over:
+            self._task = task = asyncio.current_task()
+            if task is not None:
+                self._cancelling = task.cancelling()
+                self._recording.blocks.add(self)
 
-    async def __aexit__(
+    def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        limit = self._limit
-        if limit is None:
+        task = self._task
+        if task is None:
             return
-        self._recording.limits.discard(limit)
-        try:
-            await limit.__aexit__(kind, error, traceback)
-        except TimeoutError as interrupted:
-            raise self._recording.verdict() or interrupted from error
+        self._recording.blocks.discard(self)
+        if not self._is_stopped or task.uncancel() > self._cancelling or not isinstance(error, asyncio.CancelledError):
+            return
+        verdict = self._recording.verdict()
+        if verdict is not None:
+            raise verdict from error
+
+    def stop(self) -> None:
+        """Interrupt what the block awaits."""
+        if self._task is not None and not self._is_stopped:
+            self._is_stopped = True
+            self._task.cancel()
 
 
 def _is_by_others(error: Verdict) -> bool:

@@ -19,10 +19,11 @@ ended runs are remembered for a while, so that a late child is not taken for a n
 from __future__ import annotations
 
 import asyncio
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, TypeAlias, Unpack
 from uuid import UUID
+from weakref import WeakSet
 
 from langchain_core.messages import BaseMessage
 from langchain_core.outputs import LLMResult
@@ -43,9 +44,6 @@ Source: TypeAlias = Mapping[str, Any]
 FRAMEWORK: Final = "langchain"
 REMEMBERED: Final = 64
 """How many ended runs are remembered, for the events that come late."""
-
-_seen: Final[Counter[UUID]] = Counter()
-"""The live runs of all adapters: a run whose parent another adapter knows is told to that one too."""
 
 
 def track(
@@ -68,7 +66,7 @@ def track(
         InvalidValueError: An option has an impossible value.
         TypeError: There is no such option.
     """
-    return TrackRuns(Recorder(FRAMEWORK, tracker, thread_id, user_id, options))
+    return TrackRuns(Recorder(FRAMEWORK, tracker, thread_id, user_id, {"result": answer, **options}))
 
 
 class TrackRuns(GraphCallbackHandler):
@@ -85,9 +83,12 @@ class TrackRuns(GraphCallbackHandler):
 
     def __init__(self, recorder: Recorder[Source]) -> None:
         self._recorder = recorder
-        self._runs: dict[UUID, Run] = {}
+        self._guard = recorder.guard
+        self.runs: dict[UUID, Run] = {}
+        """The live runs by their ids, children included."""
         self._roots: dict[UUID, Run] = {}
         self._ended: deque[set[UUID]] = deque(maxlen=REMEMBERED)
+        _handlers.add(self)
 
     # -- beginnings ---------------------------------------------------------------------------------------------------
 
@@ -103,10 +104,18 @@ class TrackRuns(GraphCallbackHandler):
         **kwargs: Any,
     ) -> None:
         """Begin a run, or record a node of a graph as THINKING."""
-        run = self._run(run_id, parent_run_id, serialized, metadata, kwargs, inputs)
-        if run is not None and tags and any(tag.startswith("graph:step:") for tag in tags):
-            run.is_graph = True
-            run.recording.phase(Phase.THINKING, kwargs.get("name"))
+        with self._guard:
+            run = None if parent_run_id is None else self.runs.get(parent_run_id)
+            if run is None:
+                self._run(run_id, parent_run_id, serialized, metadata, kwargs, inputs)
+                return
+            self.runs[run_id] = run
+            run.ids.add(run_id)
+            for tag in tags or ():
+                if tag.startswith("graph:step:"):
+                    run.is_graph = True
+                    run.recording.phase(Phase.THINKING, kwargs.get("name"))
+                    return
 
     def on_chat_model_start(
         self,
@@ -169,7 +178,7 @@ class TrackRuns(GraphCallbackHandler):
         self, token: str | list[str | dict[str, Any]], *, run_id: UUID, parent_run_id: UUID | None = None, **kwargs: Any
     ) -> None:
         """Take a token as a sign of life."""
-        run = self._runs.get(run_id)
+        run = self.runs.get(run_id)
         if run is not None:
             run.recording.beat()
 
@@ -177,7 +186,8 @@ class TrackRuns(GraphCallbackHandler):
 
     def on_chain_end(self, outputs: Any, *, run_id: UUID, parent_run_id: UUID | None = None, **kwargs: Any) -> None:
         """End the run if it is the root."""
-        self._returned(run_id, outputs)
+        if run_id in self._roots:
+            self._returned(run_id, outputs)
 
     def on_llm_end(
         self, response: LLMResult, *, run_id: UUID, parent_run_id: UUID | None = None, **kwargs: Any
@@ -221,11 +231,12 @@ class TrackRuns(GraphCallbackHandler):
 
     def on_interrupt(self, event: GraphInterruptEvent) -> None:
         """Note that the graph has paused. LangGraph calls this from 1.1.6 on."""
-        run = None if event.run_id is None else self._runs.get(event.run_id)
-        if run is not None:
-            run.note(event.interrupts)
-            if not run.waiting_for:
-                run.waiting_for[event.checkpoint_id] = {"status": event.status}
+        with self._guard:
+            run = None if event.run_id is None else self.runs.get(event.run_id)
+            if run is not None:
+                run.note(event.interrupts)
+                if not run.waiting_for:
+                    run.waiting_for[event.checkpoint_id] = {"status": event.status}
 
     # -- what they share ----------------------------------------------------------------------------------------------
 
@@ -239,18 +250,17 @@ class TrackRuns(GraphCallbackHandler):
         inputs: object = None,
     ) -> Run | None:
         """The run that something belongs to, begun if it is the root; None if that has ended."""
-        run = None if parent_run_id is None else self._runs.get(parent_run_id)
+        run = None if parent_run_id is None else self.runs.get(parent_run_id)
         if run is None:
             if parent_run_id is not None and any(parent_run_id in ids for ids in self._ended):
                 self._recorder.ledger.count("dropped")
                 return None
-            is_told = parent_run_id is not None and parent_run_id in _seen
+            is_told = parent_run_id is not None and any(parent_run_id in handler.runs for handler in set(_handlers))
             agent = kwargs.get("name") or _name(serialized) or "run"
             run = Run(self._begin(run_id, agent, metadata or {}, inputs, is_told=is_told))
             self._roots[run_id] = run
-        self._runs[run_id] = run
+        self.runs[run_id] = run
         run.ids.add(run_id)
-        _seen[run_id] += 1
         return run
 
     def _begin(self, run_id: UUID, agent: str, metadata: Source, inputs: object, *, is_told: bool) -> Recording:
@@ -282,57 +292,57 @@ class TrackRuns(GraphCallbackHandler):
         metadata: Source | None,
         kwargs: Source,
     ) -> None:
-        run = self._run(run_id, parent_run_id, serialized, metadata, kwargs)
-        if run is not None:
-            own = (metadata or {}).get("ls_model_name") if phase is Phase.LLM_INTERACTION else _name(serialized)
-            run.recording.enter(run_id, phase, own or kwargs.get("name") or _name(serialized))
+        with self._guard:
+            run = self._run(run_id, parent_run_id, serialized, metadata, kwargs)
+            if run is not None:
+                own = (metadata or {}).get("ls_model_name") if phase is Phase.LLM_INTERACTION else _name(serialized)
+                run.recording.enter(run_id, phase, own or kwargs.get("name") or _name(serialized))
 
     def _returned(self, run_id: UUID, output: object) -> None:
-        run = self._left(run_id)
-        if run is not None:
-            if run.waiting_for:
-                run.recording.paused([*run.waiting_for.values()])
-            else:
-                run.recording.returned(answer(output))
-            if not _is_async():
-                run.recording.settle()
+        with self._guard:
+            run = self._left(run_id)
+            if run is not None:
+                if run.waiting_for:
+                    run.recording.paused([*run.waiting_for.values()])
+                else:
+                    run.recording.returned(output)
+                if not _is_async():
+                    run.recording.settle()
 
     def _raised(self, run_id: UUID, error: BaseException) -> None:
-        child = self._runs.get(run_id)
-        if child is not None and run_id not in self._roots:
-            if isinstance(error, GraphInterrupt):
-                child.note(error.args[0] if error.args else ())
-            elif isinstance(error, TimeoutError):
-                child.overtime.append(error)
-        run = self._left(run_id)
-        if run is None:
-            return
-        recording = run.recording
-        if isinstance(error, GeneratorExit):
-            recording.stopped(error, "the stream was broken off")
-        elif isinstance(error, asyncio.CancelledError):
-            recording.stopped(error, "the run was cancelled")
-        elif run.is_graphs_timeout(error):
-            recording.timed_out(error, f"{type(error).__name__}: {error}")
-        else:
-            recording.raised(error)
-        if not _is_async():
-            recording.settle(error)
+        with self._guard:
+            child = self.runs.get(run_id)
+            if child is not None and run_id not in self._roots:
+                if isinstance(error, GraphInterrupt):
+                    child.note(error.args[0] if error.args else ())
+                elif isinstance(error, TimeoutError):
+                    child.overtime.append(error)
+            run = self._left(run_id)
+            if run is None:
+                return
+            recording = run.recording
+            if isinstance(error, GeneratorExit):
+                recording.stopped(error, "the stream was broken off")
+            elif isinstance(error, asyncio.CancelledError):
+                recording.stopped(error, "the run was cancelled")
+            elif run.is_graphs_timeout(error):
+                recording.timed_out(error, f"{type(error).__name__}: {error}")
+            else:
+                recording.raised(error)
+            if not _is_async():
+                recording.settle(error)
 
     def _left(self, run_id: UUID) -> Run | None:
         """End a step; return the run if that was its root."""
         run = self._roots.pop(run_id, None)
         if run is None:
-            child = self._runs.get(run_id)
+            child = self.runs.get(run_id)
             if child is not None:
                 child.recording.leave(run_id)
             return None
         self._ended.append(run.ids)
         for one in run.ids:
-            self._runs.pop(one, None)
-            _seen[one] -= 1
-            if not _seen[one]:
-                del _seen[one]
+            self.runs.pop(one, None)
         return run
 
 
@@ -352,3 +362,7 @@ def _is_async() -> bool:
     except RuntimeError:
         return False
     return True
+
+
+_handlers: Final[WeakSet[TrackRuns]] = WeakSet()
+"""All handlers there are: a run whose parent another one knows is told to that one too."""

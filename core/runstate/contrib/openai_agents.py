@@ -96,16 +96,11 @@ class TrackedRunner:
         Raises:
             FencedError: Somebody else has ended the execution.
         """
-        recording = self._nested(starting_agent)
-        if recording is None:
-            identity = self._identify(starting_agent, options)
-            if isinstance(input, RunState):
-                await asyncio.to_thread(self._recorder.link, identity)
-            recording = self._recorder.begin(identity)
+        recording = await self._begun(starting_agent, input, options)
         try:
             await recording.settled()
             recording.watch()
-            async with recording.stoppable():
+            with recording.stoppable():
                 result = await Runner.run(starting_agent, input, **_hooked(recording, options))
         except BaseException as error:
             _leave(recording, error)
@@ -171,17 +166,29 @@ class TrackedRunner:
         recording.left()
         return tracked
 
-    def _begin(self, agent: Agent[Any], said: object, options: Any) -> Recording:
-        recording = self._nested(agent)
-        if recording is None:
+    async def _begun(self, agent: Agent[Any], said: object, options: Any) -> Recording:
+        recorder = self._recorder
+        with recorder.guard:
+            recording = recorder.nested(agent.name, None)
+            if recording is not None:
+                return recording
             identity = self._identify(agent, options)
             if isinstance(said, RunState):
-                self._recorder.link(identity)
-            recording = self._recorder.begin(identity)
-        return recording
+                await asyncio.to_thread(recorder.link, identity)
+            return recorder.begin(identity)
+        return recorder.begin(None)
 
-    def _nested(self, agent: Agent[Any]) -> Recording | None:
-        return self._recorder.nested(agent.name, None)
+    def _begin(self, agent: Agent[Any], said: object, options: Any) -> Recording:
+        recorder = self._recorder
+        with recorder.guard:
+            recording = recorder.nested(agent.name, None)
+            if recording is not None:
+                return recording
+            identity = self._identify(agent, options)
+            if isinstance(said, RunState):
+                recorder.link(identity)
+            return recorder.begin(identity)
+        return recorder.begin(None)
 
     def _identify(self, agent: Agent[Any], options: Any) -> Identity | None:
         return self._recorder.identify(
@@ -217,7 +224,7 @@ class TrackedStream(RunResultStreaming):
             await recording.settled()
             recording.watch()
             while True:
-                async with recording.stoppable():
+                with recording.stoppable():
                     event = await anext(events, None)
                 if event is None:
                     break
@@ -271,20 +278,23 @@ class PhaseHooks(RunHooks[Any]):
 
     def __init__(self, recording: Recording, then: RunHooks[Any] | None) -> None:
         self._recording = recording
-        self._then: RunHooks[Any] = then if then is not None else RunHooks[Any]()
+        self._then = then
 
     async def on_agent_start(self, context: Any, agent: Any) -> None:
         """Record an agent, also one that was handed over to, as THINKING."""
         self._recording.phase(Phase.THINKING, agent.name)
-        await self._then.on_agent_start(context, agent)
+        if self._then is not None:
+            await self._then.on_agent_start(context, agent)
 
     async def on_agent_end(self, context: Any, agent: Any, output: Any) -> None:
         """Hand on."""
-        await self._then.on_agent_end(context, agent, output)
+        if self._then is not None:
+            await self._then.on_agent_end(context, agent, output)
 
     async def on_handoff(self, context: RunContextWrapper[Any], from_agent: Any, to_agent: Any) -> None:
         """Hand on: the start of the other agent is the phase."""
-        await self._then.on_handoff(context, from_agent, to_agent)
+        if self._then is not None:
+            await self._then.on_handoff(context, from_agent, to_agent)
 
     async def on_llm_start(
         self,
@@ -298,22 +308,26 @@ class PhaseHooks(RunHooks[Any]):
         self._recording.enter(
             "model", Phase.LLM_INTERACTION, agent.model if isinstance(agent.model, str) else agent.name
         )
-        await self._then.on_llm_start(context, agent, system_prompt, input_items)
+        if self._then is not None:
+            await self._then.on_llm_start(context, agent, system_prompt, input_items)
 
     async def on_llm_end(self, context: RunContextWrapper[Any], agent: Agent[Any], response: ModelResponse) -> None:
         """End the request."""
         self._recording.leave("model")
-        await self._then.on_llm_end(context, agent, response)
+        if self._then is not None:
+            await self._then.on_llm_end(context, agent, response)
 
     async def on_tool_start(self, context: RunContextWrapper[Any], agent: Any, tool: Tool) -> None:
         """Record the call of a tool as TOOL_EXECUTION."""
         self._recording.enter(_call(context, tool), Phase.TOOL_EXECUTION, tool.name)
-        await self._then.on_tool_start(context, agent, tool)
+        if self._then is not None:
+            await self._then.on_tool_start(context, agent, tool)
 
     async def on_tool_end(self, context: RunContextWrapper[Any], agent: Any, tool: Tool, result: Any) -> None:
         """End the call."""
         self._recording.leave(_call(context, tool))
-        await self._then.on_tool_end(context, agent, tool, result)
+        if self._then is not None:
+            await self._then.on_tool_end(context, agent, tool, result)
 
 
 def _call(context: RunContextWrapper[Any], tool: Tool) -> str:

@@ -107,7 +107,7 @@ class TrackRuns(AbstractCapability[Any]):
             return await handler(request_context)
         recording.enter("model", Phase.LLM_INTERACTION, ctx.model.model_name)
         try:
-            async with recording.stoppable():
+            with recording.stoppable():
                 return await handler(request_context)
         finally:
             recording.leave("model")
@@ -127,22 +127,24 @@ class TrackRuns(AbstractCapability[Any]):
             return await handler(args)
         recording.enter(call.tool_call_id, Phase.TOOL_EXECUTION, call.tool_name)
         try:
-            async with recording.stoppable():
+            with recording.stoppable():
                 return await handler(args)
         finally:
             recording.leave(call.tool_call_id)
 
     async def _begin(self, ctx: RunContext[Any]) -> Recording:
         recorder = self._recorder
-        agent = (ctx.agent.name if ctx.agent is not None else None) or "agent"
-        nested = recorder.nested(agent, ctx.run_id)
-        if nested is not None:
-            return nested
-        thread_id = ctx.conversation_id
-        identity = recorder.identify(ctx, agent=agent, thread_id=thread_id, user_id=None, run_id=ctx.run_id)
-        if _is_resumed(ctx):
-            await asyncio.to_thread(recorder.link, identity)
-        return recorder.begin(identity, ctx.run_id)
+        with recorder.guard:
+            agent = (ctx.agent.name if ctx.agent is not None else None) or "agent"
+            nested = recorder.nested(agent, ctx.run_id)
+            if nested is not None:
+                return nested
+            thread_id = ctx.conversation_id
+            identity = recorder.identify(ctx, agent=agent, thread_id=thread_id, user_id=None, run_id=ctx.run_id)
+            if _is_resumed(ctx):
+                await asyncio.to_thread(recorder.link, identity)
+            return recorder.begin(identity, ctx.run_id)
+        return recorder.begin(None)
 
 
 def _is_out_of_time(ctx: RunContext[Any]) -> bool:
