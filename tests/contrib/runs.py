@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import re
+import subprocess
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 from runstate import ExecutionRecord, ExecutionTracker, Limits, Phase, PhaseChange
@@ -42,3 +46,20 @@ def steps(tracker: ExecutionTracker, record: ExecutionRecord | None = None) -> l
 def ended(record: ExecutionRecord) -> tuple[Any, Any]:
     """The state and the cause of an end."""
     return record.state, record.cause
+
+
+def shown(name: str) -> tuple[str, str]:
+    """An example of the guide, and what the guide says that it prints."""
+    guide = (Path(__file__).parents[2] / "docs" / "frameworks.md").read_text(encoding="utf-8")
+    pattern = (
+        rf"^<!-- file: {re.escape(name)} -->\n```python\n(.*?)^```\n```console\n\$ python {re.escape(name)}\n(.*?)^```$"
+    )
+    ((code, printed),) = re.findall(pattern, guide, re.MULTILINE | re.DOTALL)
+    return code, printed
+
+
+def printed_by(name: str, folder: Path) -> str:
+    """What an example of the guide prints, with warnings as errors."""
+    (folder / name).write_text(shown(name)[0], encoding="utf-8")
+    command = [sys.executable, "-W", "error", name]
+    return subprocess.run(command, cwd=folder, check=True, stdout=subprocess.PIPE, text=True).stdout

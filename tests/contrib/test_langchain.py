@@ -5,106 +5,31 @@ from __future__ import annotations
 import asyncio
 import gc
 from collections.abc import Callable
-from typing import Annotated, Any, TypedDict
+from typing import Any
 from uuid import uuid4
 
 import langgraph.errors
 import pytest
 from langchain_core.callbacks import BaseCallbackHandler
-from langchain_core.language_models import BaseChatModel
 from langchain_core.language_models.fake_chat_models import GenericFakeChatModel
-from langchain_core.messages import AIMessage, BaseMessage
-from langchain_core.outputs import ChatGeneration, ChatResult
+from langchain_core.messages import AIMessage
 from langchain_core.runnables import RunnableLambda
 from langchain_core.tools import StructuredTool
 from langgraph.checkpoint.memory import MemorySaver
 from langgraph.errors import GraphRecursionError
-from langgraph.graph import END, START, StateGraph
-from langgraph.graph.message import add_messages
-from langgraph.types import Command, RetryPolicy, Send, interrupt
+from langgraph.graph import START, StateGraph
+from langgraph.types import RetryPolicy, Send
 
 from runstate import Cause, ExecutionState, ExecutionTimeoutError, ExecutionTracker, FencedError, Phase
-from runstate.contrib import RESUMES, counts, paused
+from runstate.contrib import counts
 from runstate.contrib.langchain import TrackRuns, track
 from tests.clock import FakeClock
 
-from .endings import LOOK_UP, Endings, Hanging, Tool, _found
+from .chats import Answering, Broken, Counted, chatting, config, counting, one_more
+from .endings import LOOK_UP, Endings, Tool, _found
 from .runs import ended, only, phases, steps
 
 THINKING, MODEL, TOOL = Phase.THINKING, Phase.LLM_INTERACTION, Phase.TOOL_EXECUTION
-
-
-class Chat(TypedDict):
-    messages: Annotated[list[BaseMessage], add_messages]
-
-
-class Counted(TypedDict):
-    n: int
-
-
-class Broken(BaseChatModel):
-    error: Any
-
-    @property
-    def _llm_type(self) -> str:
-        return "broken"
-
-    def _generate(self, *args: Any, **kwargs: Any) -> ChatResult:
-        raise self.error
-
-
-class Answering(BaseChatModel):
-    @property
-    def _llm_type(self) -> str:
-        return "answering"
-
-    def _generate(self, *args: Any, **kwargs: Any) -> ChatResult:
-        return ChatResult(generations=[ChatGeneration(message=AIMessage("done"))])
-
-    async def _agenerate(self, *args: Any, **kwargs: Any) -> ChatResult:
-        return self._generate()
-
-
-def config(tracker: ExecutionTracker, **options: Any) -> Any:
-    """A configuration with the adapter, and the thread and user of all tests."""
-    return {"callbacks": [track(tracker, **{"thread_id": "t-1", "user_id": "u-1", **options})], "run_name": "bob"}
-
-
-def chatting(model: BaseChatModel, tool: Tool) -> Any:
-    """A graph whose model is asked, then the tool, then the model again."""
-    look_up = StructuredTool.from_function(
-        coroutine=tool.__call__ if isinstance(tool, Hanging) else tool, name="look_up", description="Look it up."
-    )
-
-    async def ask(state: Chat) -> Any:
-        return {"messages": [await model.ainvoke(state["messages"])]}
-
-    async def call(state: Chat) -> Any:
-        return {"messages": [AIMessage(await look_up.ainvoke({}))]}
-
-    graph = StateGraph(Chat)
-    graph.add_node("ask", ask)
-    graph.add_node("call", call)
-    graph.add_node("answer", ask)
-    for one, next_one in ((START, "ask"), ("ask", "call"), ("call", "answer"), ("answer", END)):
-        graph.add_edge(one, next_one)
-    return graph.compile()
-
-
-def counting(*nodes: Callable[[Counted], Any], **compiled: Any) -> Any:
-    """A graph of these nodes in a row."""
-    graph = StateGraph(Counted)
-    names = [node.__name__ for node in nodes]
-    for node in nodes:
-        graph.add_node(node.__name__, node)
-    for one, next_one in zip([START, *names], [*names, END], strict=True):
-        graph.add_edge(one, next_one)
-    return graph.compile(**compiled)
-
-
-def one_more(state: Counted) -> Counted:
-    """Count."""
-    return {"n": state["n"] + 1}
 
 
 class TestEndings(Endings):
@@ -373,62 +298,6 @@ def test_an_answer_that_comes_too_late_is_refused(tracker: ExecutionTracker) -> 
     with pytest.raises(FencedError):
         counting(last).invoke({"n": 1}, config(tracker))
     assert ended(only(tracker)) == (ExecutionState.CANCELLED, Cause.CANCELLED_BY_CALLER)
-
-
-# -- pauses -----------------------------------------------------------------------------------------------------------
-
-
-def ask(state: Counted) -> Counted:
-    """Ask a human."""
-    return {"n": interrupt("how many?")}
-
-
-@pytest.mark.parametrize("is_async", [False, True], ids=["blocking", "async"])
-def test_an_interrupt_is_a_pause(tracker: ExecutionTracker, is_async: bool) -> None:
-    """A graph that interrupts itself is COMPLETED with what it asks; the run that goes on from it is linked to it."""
-    graph = counting(one_more, ask, checkpointer=MemorySaver())
-    told = {**config(tracker), "configurable": {"thread_id": "t-1"}}
-
-    def run(value: Any) -> Any:
-        return asyncio.run(graph.ainvoke(value, told)) if is_async else graph.invoke(value, told)
-
-    run({"n": 1})
-    assert run(Command(resume=7)) == {"n": 7}
-    resumed, waiting = tracker.find()
-    assert ended(waiting) == (ExecutionState.COMPLETED, Cause.RETURNED)
-    assert [one["value"] for one in paused(waiting)] == ["how many?"]  # type: ignore[union-attr, call-overload, index]
-    assert paused(resumed) is None
-    assert resumed.result == {"n": 7}
-    assert resumed.metadata[RESUMES] == waiting.execution_id  # type: ignore[call-overload, index]
-
-
-def test_a_breakpoint_is_a_pause_where_langgraph_says_so(tracker: ExecutionTracker) -> None:
-    """`interrupt_before` is a pause from LangGraph 1.1.6 on; before, nothing tells it from an end, and it is recorded as one."""
-    graph = counting(one_more, ask, checkpointer=MemorySaver(), interrupt_before=["ask"])
-    told = {**config(tracker), "configurable": {"thread_id": "t-1"}}
-    graph.invoke({"n": 1}, told)
-    is_told = hasattr(track(tracker), "on_resume")
-    assert (paused(only(tracker)) is not None) is is_told
-    graph.invoke(None, told)
-    resumed, waiting = tracker.find()
-    assert [one["value"] for one in paused(resumed)] == ["how many?"]  # type: ignore[union-attr, call-overload, index]
-    assert (resumed.metadata.get(RESUMES) == waiting.execution_id) is is_told  # type: ignore[union-attr]
-
-
-def test_branches_that_all_ask_are_one_pause(tracker: ExecutionTracker) -> None:
-    """Several interrupts at the same time are one pause that lists them all."""
-
-    def asking(state: Counted) -> Counted:
-        interrupt(f"question {state['n']}")
-        return state
-
-    graph = StateGraph(Counted)
-    graph.add_node("asking", asking)
-    graph.add_conditional_edges(START, lambda _: [Send("asking", {"n": number}) for number in range(3)])
-    told = {**config(tracker), "configurable": {"thread_id": "t-1"}}
-    graph.compile(checkpointer=MemorySaver()).invoke({"n": 0}, told)
-    questions = sorted(one["value"] for one in paused(only(tracker)))  # type: ignore[union-attr, call-overload, index]
-    assert questions == ["question 0", "question 1", "question 2"]
 
 
 # -- events out of order ----------------------------------------------------------------------------------------------

@@ -3,118 +3,36 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import inspect
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 from agents import (
     Agent,
     AgentHooks,
-    FunctionTool,
     GuardrailFunctionOutput,
     InputGuardrail,
     InputGuardrailTripwireTriggered,
     MaxTurnsExceeded,
-    ModelResponse,
     RunConfig,
     RunHooks,
     Runner,
-    RunResultStreaming,
     SQLiteSession,
-    Usage,
     UserError,
     function_tool,
-    set_tracing_disabled,
-)
-from agents.models.interface import Model
-from openai.types.responses import (
-    Response,
-    ResponseCompletedEvent,
-    ResponseFunctionToolCall,
-    ResponseOutputMessage,
-    ResponseOutputText,
 )
 
 from runstate import Cause, ExecutionState, ExecutionTimeoutError, ExecutionTracker, Phase
 from runstate.contrib import RESUMES, counts, paused
-from runstate.contrib.openai_agents import PhaseHooks, TrackedRunner, track
+from runstate.contrib.openai_agents import PhaseHooks, track
 from tests.clock import FakeClock
 
-from .endings import LOOK_UP, Endings, Hanging, Tool, _found
+from .agents_program import Scripted, agent, calls, looking, named, says, tracking
+from .endings import LOOK_UP, Endings, Tool, _found
 from .runs import ended, only, phases, steps
 
 THINKING, MODEL, TOOL = Phase.THINKING, Phase.LLM_INTERACTION, Phase.TOOL_EXECUTION
-
-set_tracing_disabled(True)  # it would export to OpenAI
-
-
-def says(text: str) -> list[Any]:
-    """An answer of the model."""
-    content = ResponseOutputText(text=text, type="output_text", annotations=[])
-    return [ResponseOutputMessage(id="m", content=[content], role="assistant", status="completed", type="message")]
-
-
-def calls(*names: str) -> list[Any]:
-    """Calls of tools."""
-    return [
-        ResponseFunctionToolCall(id=f"f-{name}", call_id=f"c-{name}", name=name, arguments="{}", type="function_call")
-        for name in names
-    ]
-
-
-class Scripted(Model):
-    """Gives these answers one after the other; raises those that are errors."""
-
-    def __init__(self, *script: Any) -> None:
-        self.script = list(script)
-
-    def _next(self) -> list[Any]:
-        said = self.script.pop(0)
-        if isinstance(said, Exception):
-            raise said
-        return said  # type: ignore[no-any-return]
-
-    async def get_response(self, *args: Any, **kwargs: Any) -> ModelResponse:
-        return ModelResponse(output=self._next(), usage=Usage(), response_id=None)
-
-    async def stream_response(self, *args: Any, **kwargs: Any) -> AsyncIterator[Any]:
-        response = Response(
-            id="r",
-            created_at=0,
-            model="m",
-            object="response",
-            output=self._next(),
-            tool_choice="auto",
-            tools=[],
-            parallel_tool_calls=True,
-        )
-        yield ResponseCompletedEvent(type="response.completed", response=response, sequence_number=0)
-
-
-def named(name: str, tool: Tool, **arguments: Any) -> FunctionTool:
-    """A tool of the SDK without parameters."""
-
-    async def call() -> str:
-        return await tool()
-
-    return function_tool(call, name_override=name, failure_error_function=None, **arguments)
-
-
-def agent(*script: Any, tools: tuple[FunctionTool, ...] = (), **arguments: Any) -> Agent[Any]:
-    """Agent "bob" with a model that says this."""
-    return Agent(name="bob", model=Scripted(*script), tools=list(tools), **arguments)
-
-
-def looking(tool: Tool = _found) -> Agent[Any]:
-    """An agent that calls the tool and answers "done"."""
-    return agent(calls("look_up"), says("done"), tools=(named("look_up", tool),))
-
-
-def tracking(tracker: ExecutionTracker, **options: Any) -> TrackedRunner:
-    """The adapter, with the thread and user of all tests."""
-    return track(tracker, **{"thread_id": "t-1", "user_id": "u-1", **options})
 
 
 @pytest.fixture(autouse=True)
@@ -138,22 +56,6 @@ class TestEndings(Endings):
 
     def source_thread(self) -> Callable[[Any], str]:
         return lambda context: str(context["thread"])
-
-
-class TestStreamedEndings(TestEndings):
-    """The same promises for streamed runs."""
-
-    async def run(self, tracker: ExecutionTracker, tool: Tool = _found, **options: Any) -> object:
-        result = tracking(tracker, **options).run_streamed(looking(tool), "hi", context={"thread": "told"})
-        async for _ in result.stream_events():
-            pass
-        return result.final_output
-
-    async def run_failing(self, tracker: ExecutionTracker, error: Exception, **options: Any) -> object:
-        result = tracking(tracker, **options).run_streamed(agent(error), "hi")
-        async for _ in result.stream_events():
-            pass
-        return result.final_output
 
 
 # -- ways to drive a run ----------------------------------------------------------------------------------------------
@@ -344,95 +246,6 @@ def test_tools_beside_each_other(tracker: ExecutionTracker) -> None:
     bob = agent(calls("slow", "quick"), says("done"), tools=(named("slow", slow), named("quick", quick)))
     asyncio.run(tracking(tracker).run(bob, "hi"))
     assert [one for one in phases(tracker) if one[0] is TOOL] == [(TOOL, "slow"), (TOOL, "quick"), (TOOL, "slow")]
-
-
-# -- streams ----------------------------------------------------------------------------------------------------------
-
-
-def test_a_stream_is_the_sdks_own(tracker: ExecutionTracker) -> None:
-    """What a streamed run returns is the SDK's result to everybody who knows that, and its stream has the same events."""
-
-    async def main() -> None:
-        result = tracking(tracker).run_streamed(looking(), "hi")
-        assert isinstance(result, RunResultStreaming)
-        plain = Runner.run_streamed(looking(), "hi")
-        assert [one.type async for one in result.stream_events()] == [one.type async for one in plain.stream_events()]
-        assert result.final_output == "done"
-        assert result.last_agent.name == "bob"
-
-    asyncio.run(main())
-    assert only(tracker).result == "done"
-    assert steps(tracker) == LOOK_UP
-
-
-@pytest.mark.parametrize("mode", ["immediate", "after_turn"])
-def test_a_cancelled_stream_is_cancelled(tracker: ExecutionTracker, mode: Any) -> None:
-    """A stream that is cancelled, at once or after its turn, just ends for its reader: its execution is CANCELLED."""
-
-    async def main() -> None:
-        async def stop() -> str:
-            result.cancel(mode)
-            return "stopped"
-
-        result = tracking(tracker).run_streamed(looking(stop), "hi")
-        async for _ in result.stream_events():
-            pass
-        assert result.final_output is None
-
-    asyncio.run(main())
-    assert ended(only(tracker)) == (ExecutionState.CANCELLED, Cause.CANCELLED_BY_CALLER)
-    assert counts(tracker).troubles == {}
-
-
-def test_a_stream_that_is_broken_off_is_cancelled(tracker: ExecutionTracker) -> None:
-    """A stream that its reader leaves before the end is CANCELLED: nobody got the answer."""
-
-    async def main() -> None:
-        result = tracking(tracker).run_streamed(looking(), "hi")
-        events = result.stream_events()
-        async for _ in events:
-            break
-        await events.aclose()  # type: ignore[attr-defined]
-
-    asyncio.run(main())
-    record = only(tracker)
-    assert ended(record) == (ExecutionState.CANCELLED, Cause.CANCELLED_BY_CALLER)
-    assert record.error == "the stream was broken off"
-
-
-def test_a_stream_that_nobody_reads_ends_with_its_run(tracker: ExecutionTracker) -> None:
-    """A streamed run whose events are never read is COMPLETED, FAILED or CANCELLED when the run itself is over."""
-
-    async def main() -> None:
-        runner = tracking(tracker)
-        hanging = runner.run_streamed(looking(Hanging()), "hi")
-        for bob in (looking(), agent(RuntimeError("away"))):
-            result = runner.run_streamed(bob, "hi")
-            assert result.run_loop_task is not None
-            await asyncio.wait([result.run_loop_task])
-        assert hanging.run_loop_task is not None
-        hanging.run_loop_task.cancel()
-        await asyncio.wait([hanging.run_loop_task])
-        await asyncio.sleep(0)
-
-    asyncio.run(main())
-    gc.collect()
-    expected = [ExecutionState.FAILED, ExecutionState.COMPLETED, ExecutionState.CANCELLED]
-    assert [one.state for one in tracker.find()] == expected
-
-
-def test_a_streamed_run_leaves_its_caller_outside(tracker: ExecutionTracker) -> None:
-    """While a streamed run goes on, another run that its caller begins is an execution of its own."""
-
-    async def main() -> None:
-        result = tracking(tracker).run_streamed(looking(), "hi")
-        await tracking(tracker, agent="other").run(looking(), "hi")
-        async for _ in result.stream_events():
-            pass
-
-    asyncio.run(main())
-    assert {one.agent for one in tracker.find()} == {"bob", "other"}
-    assert counts(tracker).nested == 0
 
 
 # -- pauses -----------------------------------------------------------------------------------------------------------

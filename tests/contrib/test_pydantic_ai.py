@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -21,7 +22,7 @@ from runstate.contrib.pydantic_ai import track
 from tests.clock import FakeClock
 
 from .endings import LOOK_UP, Endings, Hanging, Tool, _found
-from .runs import ended, only, phases, steps
+from .runs import ended, only, phases, printed_by, shown, steps
 
 MODEL, TOOL = Phase.LLM_INTERACTION, Phase.TOOL_EXECUTION
 
@@ -310,3 +311,9 @@ def test_a_run_without_a_user_is_not_recorded(tracker: ExecutionTracker) -> None
     """pydantic-ai knows no users, so `track` has to be told one."""
     with pytest.raises(TypeError, match="user_id"):
         track(tracker)  # type: ignore[call-arg]
+
+
+def test_the_guides_example(tmp_path: Path) -> None:
+    """The example in the guide prints what the guide says."""
+    name = "pydantic_ai_example.py"
+    assert printed_by(name, tmp_path) == shown(name)[1]
