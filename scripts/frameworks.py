@@ -92,7 +92,7 @@ def run_leg(leg: Leg) -> str:
     began = time.monotonic()
     python = environment(leg)
     tests = sorted(ROOT.glob(f"tests/contrib/test_{leg.framework.replace('-', '_')}*.py"))
-    said = run(python, "-m", "pytest", "-q", tests).strip().splitlines()[-1].strip("= ")
+    said = run(python, "-m", "pytest", "-q", *tests).strip().splitlines()[-1].strip("= ")
     return f"{leg}: {said}; {time.monotonic() - began:.0f} s in all; with {', '.join(versions(python))}"
 
 

@@ -332,6 +332,9 @@ class Endings:
         for wrong, error in ((None, StateTypeError), ("runs.db", StateTypeError)):
             with pytest.raises(error, match="takes an ExecutionTracker"):
                 asyncio.run(self.run(wrong))  # type: ignore[arg-type]
+        for name in ("thread_id", "user_id"):
+            with pytest.raises(StateTypeError, match=f"{name} must be a str, or a function"):
+                asyncio.run(self.run(tracker, **{name: 7}))
         with pytest.raises(TypeError, match="retries"):
             asyncio.run(self.run(tracker, retries=3))
         with pytest.raises(InvalidValueError, match='"log" or "raise"'):

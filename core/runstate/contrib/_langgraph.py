@@ -46,12 +46,13 @@ class Run:
         recording: Its execution.
     """
 
-    __slots__ = ("ids", "is_graph", "overtime", "recording", "waiting_for")
+    __slots__ = ("ids", "is_graph", "is_over", "overtime", "recording", "waiting_for")
 
     def __init__(self, recording: Recording) -> None:
         self.recording = recording
         self.ids: set[UUID] = set()
         self.is_graph = False
+        self.is_over = False
         self.overtime: list[BaseException] = []
         """`TimeoutError`s that children have raised themselves."""
         self.waiting_for: dict[str, object] = {}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final, Generic, NamedTuple, TypeVar
 
-from runstate import ExecutionTracker, InvalidValueError, Phase
+from runstate import ExecutionTracker, InvalidValueError, Phase, StateTypeError
 
 from ._options import Options, Tracking
 from ._recording import Recording, innermost, inside
@@ -37,7 +37,7 @@ class Recorder(Tracking, Generic[T]):
         options: See `Options`.
 
     Raises:
-        StateTypeError: *tracker* is no tracker, or an option has the wrong type.
+        StateTypeError: *tracker* is no tracker, or an id is neither a text nor a function.
         InvalidValueError: `on_error` is neither "log" nor "raise".
         TypeError: There is no such option.
     """
@@ -51,6 +51,11 @@ class Recorder(Tracking, Generic[T]):
         options: Options,
     ) -> None:
         super().__init__(framework, tracker, options)
+        for name, told in (("thread_id", thread_id), ("user_id", user_id)):
+            if told is not None and not isinstance(told, str) and not callable(told):
+                raise StateTypeError(
+                    f"{name} must be a str, or a function that tells it from the run, not {told!r:.80}"
+                )
         self.thread_id = thread_id
         self.user_id = user_id
 

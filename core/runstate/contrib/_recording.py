@@ -17,6 +17,7 @@ Whether somebody else has ended the execution is looked up every `TICK` seconds,
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Callable
 from contextvars import ContextVar
 from types import TracebackType
@@ -33,7 +34,7 @@ from runstate import (
     current,
 )
 
-from ._options import Tracking, Verdict
+from ._options import Guard, Tracking, Verdict
 from ._results import PAUSED, Running, complete, plain
 
 TICK: Final = 0.25
@@ -73,7 +74,7 @@ class Recording:
         is_own: Whether the execution is this run's, and so gets its end from it.
     """
 
-    __slots__ = ("_is_own", "_steps", "_timer", "_tracking", "blocks", "handle", "is_over", "outer", "run_id")
+    __slots__ = ("_is_own", "_lock", "_steps", "_timer", "_tracking", "blocks", "handle", "is_over", "outer", "run_id")
 
     def __init__(
         self,
@@ -87,6 +88,7 @@ class Recording:
         self._tracking = tracking
         self._is_own = is_own
         self._steps: dict[object, tuple[Phase, str | None]] = {}
+        self._lock = threading.Lock()
         self._timer: asyncio.TimerHandle | None = None
         self.handle = handle
         self.outer = outer
@@ -95,6 +97,11 @@ class Recording:
         """Whether nothing more is recorded of it."""
         self.blocks: set[Stoppable] = set()
         """What is stopped when somebody else ends the execution."""
+
+    @property
+    def guard(self) -> Guard:
+        """A block in which an error of ours costs the record and not the run."""
+        return self._tracking.guard
 
     def entered(self) -> Recording:
         """Make it the innermost run of this context."""
@@ -137,25 +144,31 @@ class Recording:
             FencedError: Somebody else has ended the execution; the run must stop.
         """
         if not self.is_over:
-            self._steps[step] = phase, detail
+            with self._lock:
+                self._steps[step] = phase, detail
         self.phase(phase, detail)
 
     def leave(self, step: object) -> None:
         """End a step. If others go on beside or around it, the one that began last is the phase again."""
         steps = self._steps
-        if self.is_over or step not in steps:
+        if self.is_over:
             return
-        newest = next(reversed(steps))
-        del steps[step]
-        if steps and step == newest:
+        with self._lock:
+            if step not in steps:
+                return
+            was_newest = next(reversed(steps)) == step
+            del steps[step]
+            shown = next(reversed(steps.values())) if steps and was_newest else None
+        if shown is not None:
             try:
-                self.phase(*next(reversed(steps.values())))
+                self.phase(*shown)
             except (FencedError, NotOwnerError):
                 return  # what begins next is told, and so is the end
 
     def turn(self) -> None:
         """Begin a turn: no step of an earlier one goes on, also where its end was not told."""
-        self._steps.clear()
+        with self._lock:
+            self._steps.clear()
 
     def beat(self) -> None:
         """Give a sign of life."""
@@ -286,7 +299,6 @@ class Recording:
             self._tracking.ledger.count("dropped")
             return
         self.is_over = True
-        self._steps.clear()
         if self._timer is not None:
             self._timer.cancel()
         self.left()

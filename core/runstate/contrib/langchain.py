@@ -19,6 +19,7 @@ ended runs are remembered for a while, so that a late child is not taken for a n
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, TypeAlias, Unpack
@@ -88,7 +89,8 @@ class TrackRuns(GraphCallbackHandler):
         """The live runs by their ids, children included."""
         self._roots: dict[UUID, Run] = {}
         self._ended: deque[set[UUID]] = deque(maxlen=REMEMBERED)
-        _handlers.add(self)
+        with _handlers_lock:
+            _handlers.add(self)
 
     # -- beginnings ---------------------------------------------------------------------------------------------------
 
@@ -188,6 +190,8 @@ class TrackRuns(GraphCallbackHandler):
         """End the run if it is the root."""
         if run_id in self._roots:
             self._returned(run_id, outputs)
+        elif (run := self.runs.get(run_id)) is not None and run.is_over:
+            self._left(run_id)
 
     def on_llm_end(
         self, response: LLMResult, *, run_id: UUID, parent_run_id: UUID | None = None, **kwargs: Any
@@ -252,10 +256,10 @@ class TrackRuns(GraphCallbackHandler):
         """The run that something belongs to, begun if it is the root; None if that has ended."""
         run = None if parent_run_id is None else self.runs.get(parent_run_id)
         if run is None:
-            if parent_run_id is not None and any(parent_run_id in ids for ids in self._ended):
+            if parent_run_id is not None and any(parent_run_id in ids for ids in list(self._ended)):
                 self._recorder.ledger.count("dropped")
                 return None
-            is_told = parent_run_id is not None and any(parent_run_id in handler.runs for handler in set(_handlers))
+            is_told = parent_run_id is not None and any(parent_run_id in handler.runs for handler in _all())
             agent = kwargs.get("name") or _name(serialized) or "run"
             run = Run(self._begin(run_id, agent, metadata or {}, inputs, is_told=is_told))
             self._roots[run_id] = run
@@ -339,9 +343,12 @@ class TrackRuns(GraphCallbackHandler):
             child = self.runs.get(run_id)
             if child is not None:
                 child.recording.leave(run_id)
+                if child.is_over:  # it began, in another thread, while its root ended
+                    self.runs.pop(run_id, None)
             return None
+        run.is_over = True
         self._ended.append(run.ids)
-        for one in run.ids:
+        for one in list(run.ids):  # a copy: threads of the run may go on and add theirs
             self.runs.pop(one, None)
         return run
 
@@ -366,3 +373,9 @@ def _is_async() -> bool:
 
 _handlers: Final[WeakSet[TrackRuns]] = WeakSet()
 """All handlers there are: a run whose parent another one knows is told to that one too."""
+_handlers_lock: Final = threading.Lock()
+
+
+def _all() -> list[TrackRuns]:
+    with _handlers_lock:
+        return list(_handlers)

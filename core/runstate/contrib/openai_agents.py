@@ -33,7 +33,7 @@ from agents import (
 )
 from agents.items import ModelResponse
 
-from runstate import ExecutionTracker, Phase
+from runstate import ExecutionTracker, FencedError, NotOwnerError, Phase
 
 from ._options import Options
 from ._recorder import Identity, Recorder
@@ -228,6 +228,7 @@ class TrackedStream(RunResultStreaming):
                     event = await anext(events, None)
                 if event is None:
                     break
+                recording.beat()
                 yield event
         except BaseException as error:
             _leave(recording, error)
@@ -265,7 +266,10 @@ class TrackedStream(RunResultStreaming):
         elif self.final_output is None and not self.interruptions:
             self._recording.failed("the run ended without an answer, and nobody read its stream to learn why")
         else:
-            _finish(self._recording, self)
+            try:
+                _finish(self._recording, self)
+            except (FencedError, NotOwnerError):
+                return  # nobody reads the answer that came too late; the record says who ended the execution
 
 
 class PhaseHooks(RunHooks[Any]):
@@ -278,11 +282,13 @@ class PhaseHooks(RunHooks[Any]):
 
     def __init__(self, recording: Recording, then: RunHooks[Any] | None) -> None:
         self._recording = recording
+        self._guard = recording.guard
         self._then = then
 
     async def on_agent_start(self, context: Any, agent: Any) -> None:
         """Record an agent, also one that was handed over to, as THINKING."""
-        self._recording.phase(Phase.THINKING, agent.name)
+        with self._guard:
+            self._recording.phase(Phase.THINKING, agent.name)
         if self._then is not None:
             await self._then.on_agent_start(context, agent)
 
@@ -304,10 +310,11 @@ class PhaseHooks(RunHooks[Any]):
         input_items: list[TResponseInputItem],
     ) -> None:
         """Record a model request as LLM_INTERACTION."""
-        self._recording.turn()
-        self._recording.enter(
-            "model", Phase.LLM_INTERACTION, agent.model if isinstance(agent.model, str) else agent.name
-        )
+        with self._guard:
+            self._recording.turn()
+            self._recording.enter(
+                "model", Phase.LLM_INTERACTION, agent.model if isinstance(agent.model, str) else agent.name
+            )
         if self._then is not None:
             await self._then.on_llm_start(context, agent, system_prompt, input_items)
 
@@ -319,13 +326,15 @@ class PhaseHooks(RunHooks[Any]):
 
     async def on_tool_start(self, context: RunContextWrapper[Any], agent: Any, tool: Tool) -> None:
         """Record the call of a tool as TOOL_EXECUTION."""
-        self._recording.enter(_call(context, tool), Phase.TOOL_EXECUTION, tool.name)
+        with self._guard:
+            self._recording.enter(_call(context, tool), Phase.TOOL_EXECUTION, tool.name)
         if self._then is not None:
             await self._then.on_tool_start(context, agent, tool)
 
     async def on_tool_end(self, context: RunContextWrapper[Any], agent: Any, tool: Tool, result: Any) -> None:
         """End the call."""
-        self._recording.leave(_call(context, tool))
+        with self._guard:
+            self._recording.leave(_call(context, tool))
         if self._then is not None:
             await self._then.on_tool_end(context, agent, tool, result)
 

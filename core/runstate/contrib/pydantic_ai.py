@@ -105,7 +105,8 @@ class TrackRuns(AbstractCapability[Any]):
         recording = self._recordings.get(ctx.run_id)
         if recording is None:
             return await handler(request_context)
-        recording.enter("model", Phase.LLM_INTERACTION, ctx.model.model_name)
+        with self._recorder.guard:
+            recording.enter("model", Phase.LLM_INTERACTION, ctx.model.model_name)
         try:
             with recording.stoppable():
                 return await handler(request_context)
