@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -70,6 +72,22 @@ def test_branches_that_all_ask_are_one_pause(tracker: ExecutionTracker) -> None:
     graph.compile(checkpointer=MemorySaver()).invoke({"n": 0}, told)
     questions = sorted(one["value"] for one in paused(only(tracker)))  # type: ignore[union-attr, call-overload, index]
     assert questions == ["question 0", "question 1", "question 2"]
+
+
+def test_langgraph_need_not_be_there() -> None:
+    """Where there is no LangGraph, runs of LangChain are tracked all the same."""
+    code = """
+import sys
+sys.modules.update({"langgraph": None, "langgraph.errors": None, "langgraph.callbacks": None})
+import runstate
+from langchain_core.runnables import RunnableLambda
+from runstate.contrib.langchain import track
+with runstate.open("memory:") as tracker:
+    RunnableLambda(str.upper).invoke("hi", {"callbacks": [track(tracker, thread_id="t-1", user_id="u-1")]})
+    print(tracker.find()[0].state.name, tracker.find()[0].result)
+"""
+    run = subprocess.run([sys.executable, "-W", "error", "-c", code], check=True, stdout=subprocess.PIPE, text=True)
+    assert run.stdout == "COMPLETED HI\n"
 
 
 def test_the_guides_example(tmp_path: Path) -> None:
