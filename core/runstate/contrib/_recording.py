@@ -6,6 +6,8 @@ The rules that all adapters keep, whatever the framework:
   it becomes phases of that execution and gives it no end.
 - *The run comes first.* What cannot be recorded (a full journal, a closed tracker, an error of ours) is counted, logged once and
   forgotten, and the run goes on; `on_error="raise"` raises it instead.
+- *The end is durable before the run returns*, where the adapter can wait; the begin is handed to the writer, and nothing waits for
+  it: a disk that stands still must not keep an agent from its model.
 - *After the end there is silence.* Frameworks deliver events of a run that has ended, above all of a cancelled one. They are counted.
 - *Who is fenced stops.* If a limit, `tracker.cancel` or another process has ended the execution, its user has been told so, and an
   answer that came later would be a second one. The run then gets the `FencedError`, at once where the adapter stands around

@@ -8,8 +8,8 @@ are no endings: a retry, or another branch, may follow. And an interrupt looks l
 child that raised it, or, for `interrupt_before` and the like, from LangGraph's own event.
 
 A handler is told; it stands around nothing. So a run whose execution somebody else has ended is stopped at its next event, by the
-error that the handler raises, and not while it waits. And only a blocking run waits until its begin and end are durable: an
-async one would block its event loop. Whoever wants both puts the call into a tracked agent or block; the handler then adds
+error that the handler raises, and not while it waits. And only a blocking run waits until its end is durable: an async one would
+block its event loop. Whoever wants both puts the call into a tracked agent or block; the handler then adds
 its phases to that execution.
 
 One object may serve many runs at the same time: what is known of a run is kept by the ids of its runs, children included, and those of
@@ -282,10 +282,7 @@ class TrackRuns(GraphCallbackHandler):
         )
         if inputs is None or getattr(inputs, "resume", None) is not None:
             recorder.link(identity)
-        recording = recorder.begin(identity, known)
-        if not _is_async():
-            recording.settle()
-        return recording
+        return recorder.begin(identity, known)
 
     def _step(
         self,

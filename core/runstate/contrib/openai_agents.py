@@ -98,7 +98,6 @@ class TrackedRunner:
         """
         recording = await self._begun(starting_agent, input, options)
         try:
-            await recording.settled()
             recording.watch()
             with recording.stoppable():
                 result = await Runner.run(starting_agent, input, **_hooked(recording, options))
@@ -128,7 +127,6 @@ class TrackedRunner:
         """
         recording = self._begin(starting_agent, input, options)
         try:
-            recording.settle()
             result = Runner.run_sync(starting_agent, input, **_hooked(recording, options))
         except BaseException as error:
             _leave(recording, error)
@@ -221,7 +219,6 @@ class TrackedStream(RunResultStreaming):
         self._is_read = True
         events = cast("AsyncGenerator[StreamEvent]", super().stream_events())
         try:
-            await recording.settled()
             recording.watch()
             while True:
                 with recording.stoppable():

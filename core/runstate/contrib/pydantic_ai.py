@@ -77,7 +77,6 @@ class TrackRuns(AbstractCapability[Any]):
             return await handler()
         self._recordings[ctx.run_id] = recording
         try:
-            await recording.settled()
             recording.watch()
             result = await handler()
         except BaseException as error:
