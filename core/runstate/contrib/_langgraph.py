@@ -49,10 +49,10 @@ class Run:
     __slots__ = ("ids", "is_graph", "is_over", "overtime", "recording", "waiting_for")
 
     def __init__(self, recording: Recording) -> None:
-        self.recording = recording
+        self.recording: Recording = recording
         self.ids: set[UUID] = set()
-        self.is_graph = False
-        self.is_over = False
+        self.is_graph: bool = False
+        self.is_over: bool = False
         self.overtime: list[BaseException] = []
         """`TimeoutError`s that children have raised themselves."""
         self.waiting_for: dict[str, object] = {}

@@ -65,13 +65,13 @@ class Tracking:
     def __init__(self, framework: str, tracker: ExecutionTracker, options: Options) -> None:
         if not isinstance(tracker, ExecutionTracker):
             raise StateTypeError(f"track() takes an ExecutionTracker, as runstate.open() gives it, not {tracker!r:.80}")
-        self.framework = framework
-        self.tracker = tracker
-        self.settings = Settings(**options)
+        self.framework: str = framework
+        self.tracker: ExecutionTracker = tracker
+        self.settings: Settings = Settings(**options)
         if self.settings.on_error not in ("log", "raise"):
             raise InvalidValueError("on_error", self.settings.on_error, '"log" or "raise"')
         self.ledger: Ledger = ledger_of(tracker)
-        self.guard = Guard(self)
+        self.guard: Guard = Guard(self)
 
     def trouble(self, step: str, error: Exception, leaving: BaseException | None = None) -> None:
         """Count and log what could not be done, or raise it if that is wanted, unless something *leaving* the run goes first."""

@@ -56,8 +56,8 @@ class Recorder(Tracking, Generic[T]):
                 raise StateTypeError(
                     f"{name} must be a str, or a function that tells it from the run, not {told!r:.80}"
                 )
-        self.thread_id = thread_id
-        self.user_id = user_id
+        self.thread_id: str | Callable[[T], str] | None = thread_id
+        self.user_id: str | Callable[[T], str] | None = user_id
 
     def nested(self, agent: str, run_id: str | None, *, is_told: bool = False) -> Recording | None:
         """Begin a run inside another execution; None where there is none, and the run is one of its own.

@@ -92,10 +92,10 @@ class Recording:
         self._steps: dict[object, tuple[Phase, str | None]] = {}
         self._lock = threading.Lock()
         self._timer: asyncio.TimerHandle | None = None
-        self.handle = handle
-        self.outer = outer
-        self.run_id = run_id
-        self.is_over = handle is None
+        self.handle: Running | None = handle
+        self.outer: Recording | None = outer
+        self.run_id: str | None = run_id
+        self.is_over: bool = handle is None
         """Whether nothing more is recorded of it."""
         self.blocks: set[Stoppable] = set()
         """What is stopped when somebody else ends the execution."""
