@@ -62,6 +62,9 @@ class Endings:
     stops_at_once = True
     """Whether a run that hangs is stopped when somebody else ends its execution, or only at its next event."""
 
+    waits = True
+    """Whether a run that has returned is durable."""
+
     async def run(self, tracker: ExecutionTracker, tool: Tool = _found, **options: Any) -> object:
         """Run agent "bob", whose model calls the tool `look_up` and then answers "done"; return its answer."""
         raise NotImplementedError
@@ -77,8 +80,14 @@ class Endings:
     # -- how it ends --------------------------------------------------------------------------------------------------
 
     def test_a_run_that_returns_is_completed(self, tracker: ExecutionTracker) -> None:
-        """A run that returns is COMPLETED with its answer, and its model requests and tools are its phases."""
-        assert asyncio.run(self.run(tracker)) == "done"
+        """A run that returns is COMPLETED with its answer, durable by then, and its model requests and tools are its phases."""
+
+        async def main() -> tuple[object, int]:
+            return await self.run(tracker), tracker.statistics().pending
+
+        said, pending = asyncio.run(main())
+        assert said == "done"
+        assert pending == 0 or not self.waits
         record = only(tracker)
         assert ended(record) == (ExecutionState.COMPLETED, Cause.RETURNED)
         assert record.result == "done"

@@ -35,6 +35,7 @@ THINKING, MODEL, TOOL = Phase.THINKING, Phase.LLM_INTERACTION, Phase.TOOL_EXECUT
 class TestEndings(Endings):
     framework = "langchain"
     stops_at_once = False
+    waits = False
 
     async def run(self, tracker: ExecutionTracker, tool: Tool = _found, **options: Any) -> object:
         said = await chatting(Answering(), tool).ainvoke({"messages": ["hi"]}, config(tracker, **options))
