@@ -22,7 +22,6 @@ from ._errors import (
     wrong_type,
 )
 from ._events import News, Subscription
-from ._fleet import CancelRequest, RejectedMove, Worker
 from ._json import Json
 from ._live import Live
 from ._notices import NoticeTally
@@ -30,7 +29,7 @@ from ._outcomes import Outcome, outcome_of
 from ._records import Entry, ExecutionRecord, Limits, Selection, Statistics, Transition
 from ._states import ExecutionState
 from ._wake import Wake
-from .journal import Fleet, Journal
+from .journal import Journal
 from .journal._log import log_of
 from .journal._writer import JournalWriter
 
@@ -256,70 +255,6 @@ class ExecutionReader:
         return Subscription(
             self._journal, self._news, after, self._selection(execution_id, None, agent, thread_id, user_id)
         )
-
-    @checked
-    def workers(self, *, departed: int = 0) -> tuple[Worker, ...]:
-        """Return the processes that share the journal: those that are alive, and those with executions still to be ended.
-
-        Args:
-            departed: How many of those that have gone to return as well, the newest ones, 0 to 1,000,000.
-
-        Raises:
-            InvalidValueError: *departed* is out of range.
-            JournalError: It cannot be read.
-        """
-        if isinstance(departed, bool) or not isinstance(departed, int):
-            raise wrong_type("departed", departed, "an int")
-        if not 0 <= departed <= 1_000_000:
-            raise InvalidValueError("departed", departed, "between 0 and 1,000,000")
-        return tuple(self._journal.workers(departed)) if isinstance(self._journal, Fleet) else ()
-
-    @checked
-    def worker(self, incarnation: str) -> Worker | None:
-        """Return one of the processes that share the journal, alive or gone; None if the journal knows of none by this name.
-
-        Args:
-            incarnation: Which, as in `ExecutionRecord.incarnation`.
-
-        Raises:
-            JournalError: It cannot be read.
-        """
-        incarnation = text("incarnation", incarnation, self._limits.name_bytes)
-        return self._journal.worker(incarnation) if isinstance(self._journal, Fleet) else None
-
-    @checked
-    def cancel_request(self, execution_id: str) -> CancelRequest | None:
-        """Return the request that an execution's owner has not carried out yet, if there is one.
-
-        Args:
-            execution_id: Which.
-
-        Raises:
-            UnknownExecutionError: No execution has this id.
-            JournalError: It cannot be read.
-        """
-        record = self._get(execution_id)
-        if record.is_terminal or not isinstance(self._journal, Fleet):
-            return None
-        requests = self._journal.requests(record.incarnation)
-        return next((request for request in requests if request.execution_id == execution_id), None)
-
-    @checked
-    def rejected(self, execution_id: str) -> RejectedMove | None:
-        """Return the end that an execution's owner tried to record when it was fenced already, if it did.
-
-        Args:
-            execution_id: Which.
-
-        Raises:
-            UnknownExecutionError: No execution has this id.
-            JournalError: It cannot be read.
-        """
-        self._check_id(execution_id)
-        found = self._journal.rejected(execution_id) if isinstance(self._journal, Fleet) else None
-        if found is None:
-            self._get(execution_id)
-        return found
 
     def statistics(self) -> Statistics:
         """Return what this tracker has done since it was opened."""

@@ -14,6 +14,7 @@ from runstate import (
     Cancelled,
     CancelRequest,
     Cause,
+    Census,
     Clock,
     Completed,
     Created,
@@ -181,6 +182,7 @@ def sync_block(tracker: ExecutionTracker) -> None:
     assert_type(tracker.statistics(), Statistics)
     assert_type(tracker.cancel("e", "enough"), CancelRequest)
     assert_type(tracker.cancel_request("e"), CancelRequest | None)
+    assert_type(tracker.census(within=60.0), Census)
     assert_type(tracker.rejected("e"), RejectedMove | None)
     assert_type(tracker.worker("w"), Worker | None)
     assert_type(tracker.workers(departed=1), tuple[Worker, ...])

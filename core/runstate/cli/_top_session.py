@@ -154,6 +154,7 @@ class Session:
             view = execution_view(
                 record,
                 tracker.timeline(execution_id),
+                chain=tracker.attempts(execution_id),
                 owner=tracker.worker(record.incarnation),
                 request=tracker.cancel_request(execution_id),
                 rejected=tracker.rejected(execution_id),
