@@ -19,6 +19,7 @@ from runstate import (
 )
 from runstate.journal.memory import MemoryJournal
 
+from .calling import AT_ONCE, Agent
 from .delivering import DELIVERED, PARKED, PATIENCE, PENDING, complete, has, the
 from .journal.servers import wait_until
 from .moves import bring_to
@@ -67,6 +68,26 @@ def test_every_end_is_told_once(tracker: ExecutionTracker) -> None:
     assert 0 <= statistics.notice_delay_p50 <= statistics.notice_delay_p99 <= statistics.notice_delay_max < PATIENCE
     delivery.close()
     assert delivery.is_closed
+
+
+def test_a_chain_is_told_once(tracker: ExecutionTracker) -> None:
+    """Of a call that is tried again its user hears one end, the last: an answer, a fallback's answer, or why there is none."""
+    told: list[Notice] = []
+    tracker.deliver(told.append)
+    agents = [
+        Agent(tracker, "sync", ConnectionError("one"), ConnectionError("two"), "answer", retry=AT_ONCE),
+        Agent(tracker, "sync", ConnectionError("one"), ValueError("two"), retry=AT_ONCE, fallback=lambda: "sorry"),
+        Agent(tracker, "sync", *[ConnectionError("again")] * 3, retry=AT_ONCE),
+    ]
+    answers = [agent(message_id=f"m-{number}").execution_id for number, agent in enumerate(agents)]
+    wait_until(lambda: tracker.statistics().notices_delivered == len(answers))
+    assert [one.notice_id for one in sorted(told, key=lambda one: one.notice_id)] == answers
+    assert [(one.record.message_id, one.record.attempt) for one in sorted(told, key=lambda one: one.notice_id)] == [
+        ("m-0", 3),
+        ("m-1", 3),
+        ("m-2", 3),
+    ]
+    assert [len(tracker.attempts(one)) for one in answers] == [3, 3, 3]
 
 
 def test_without_deliveries_there_are_no_figures(local: ExecutionTracker) -> None:

@@ -55,6 +55,23 @@ def test_without_an_outbox_nothing_is_kept(timed: OutboxStore) -> None:
     journal.close()
 
 
+@pytest.mark.parametrize("is_alone", [True, False], ids=["each alone", "all at once"])
+def test_only_the_end_of_a_chain_is_noticed(journal: OutboxJournal, is_alone: bool) -> None:
+    """An attempt that another follows makes no notice; the last one does, and so does whatever is in no chain with it."""
+    first, *moves = life("first", FAILED)
+    batch = [
+        *(first, *life("other", FAILED, message_id="m-2"), *moves[:-1]),
+        *(created("second", retry_of="first", attempt=2), moves[-1]),
+        created("third", retry_of="first", attempt=3),
+        *life("second", FAILED)[1:],
+    ]
+    for part in [[entry] for entry in batch] if is_alone else [batch]:
+        journal.append(part)
+    assert states(journal) == {"other": PENDING}
+    journal.append(life("third", COMPLETED)[1:])
+    assert states(journal) == {"other": PENDING, "third": PENDING}
+
+
 @pytest.mark.parametrize("state", TERMINAL, ids=lambda state: state.name)
 def test_every_end_is_noticed(journal: OutboxJournal, state: ExecutionState) -> None:
     """Each of the five ends makes a notice, stored alone or among others, and nothing that is live does."""

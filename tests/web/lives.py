@@ -111,11 +111,14 @@ def stored(tracker: ExecutionTracker, **whose: str) -> list[Event]:
 def expected(events: list[Event], vocabulary: str) -> list[tuple[str, str]]:
     """The names and ids that a stream of these events must give, folded from the beginning in one go."""
 
-    async def no_log(execution_id: str) -> list[Any]:
-        raise AssertionError(f"the beginning of {execution_id} is among them")
+    class Nothing:
+        async def log(self, execution_id: str) -> list[Any]:
+            raise AssertionError(f"the beginning of {execution_id} is among them")
+
+        chain = log
 
     async def fold() -> list[tuple[str, str]]:
-        folding = Fold(no_log)
+        folding = Fold(Nothing())
         told = [Told(event, await folding.tell(event)) for event in events]
         return [(frame.name, frame.id or "") for one in told for frame in one.frames(Vocabulary(vocabulary), full=True)]
 

@@ -7,6 +7,7 @@ from typing import Final
 
 from .._errors import RecordDecodeError, describe
 from .._fleet_codec import decode_notice, decode_outbox
+from ..journal._notice_rules import is_followed
 from ..journal._rules import has_ended
 from ._finding import Finding
 from ._fleet import Dialect, Read
@@ -32,7 +33,7 @@ _UNNOTICED: Final = f"""
 SELECT x.execution_id, o.name
 FROM {{schema}}outboxes AS o CROSS JOIN {{schema}}executions AS x
 JOIN {{schema}}entries AS e ON e.number = x.number AND e.seq = x.seq
-WHERE {has_ended("x.state")} AND e.position > o.since
+WHERE {has_ended("x.state")} AND e.position > o.since AND NOT {is_followed("x", "{schema}")}
   AND NOT EXISTS (SELECT 1 FROM {{schema}}notices AS n WHERE n.number = x.number AND n.outbox = o.number)
 ORDER BY x.number, o.number
 """  # noqa: S608 - rendered from the transition table

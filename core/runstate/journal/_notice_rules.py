@@ -1,5 +1,8 @@
 """The rules of notices as SQL, rendered once for every dialect: what may become of a row of `notices`, and what is read.
 
+A notice tells somebody an answer, or why there is none. So an attempt that is followed by another makes none when it ends: the next attempt is
+created before that end is stored, and so is seen by whoever stores it.
+
 A program that writes raw SQL can do no more than runstate can: a notice is there because of an end that came after its outbox was opened; it
 is DELIVERED, PARKED or put off only by a worker that has claimed it and is there; and what is DELIVERED never changes.
 """
@@ -37,6 +40,12 @@ def is_there(worker: str, schema: str) -> str:
 def is_free(notice: str, worker: str, schema: str) -> str:
     """Render the condition that nobody else who is there has claimed a notice."""
     return f"({notice}.claimed_by IS NULL OR {notice}.claimed_by = {worker} OR NOT {is_there(f'{notice}.claimed_by', schema)})"
+
+
+def is_followed(execution: str, schema: str) -> str:
+    """Render the condition that an execution's chain goes on with another attempt: its end is nobody's answer."""
+    return f"""EXISTS (SELECT 1 FROM {schema}executions AS s
+        WHERE s.retry_of = coalesce({execution}.retry_of, {execution}.execution_id) AND s.attempt = {execution}.attempt + 1)"""
 
 
 def may_become(schema: str, same: str) -> str:

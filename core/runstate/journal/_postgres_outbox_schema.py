@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from ._notice_rules import NOTICE_CHANGED, OUTBOX_CHANGED, PENDING, SHAPE, is_free, is_there, may_become
+from ._notice_rules import NOTICE_CHANGED, OUTBOX_CHANGED, PENDING, SHAPE, is_followed, is_free, is_there, may_become
 from ._postgres_rules import BELL, CHANNEL, DEFINER_PLPGSQL, LOCKS, PEN, has_ended, quoted, refuse
 
 _TAKE_THE_PEN: Final = f"PERFORM pg_catalog.pg_advisory_xact_lock({LOCKS}, {PEN});"
@@ -33,13 +33,15 @@ def _raise(message: str) -> str:
 
 NOTE_ONE: Final = f"""IF {has_ended("one.target")} AND EXISTS (SELECT FROM runstate.outboxes) THEN
             INSERT INTO runstate.notices (number, outbox, ended_at_ns)
-            SELECT one.number, o.number, one.at_ns FROM runstate.outboxes AS o;
+            SELECT x.number, o.number, one.at_ns FROM runstate.outboxes AS o CROSS JOIN runstate.executions AS x
+            WHERE x.number = one.number AND NOT {is_followed("x", "runstate.")};
         END IF;
         """
 """What the trigger that follows the log does when it has followed one entry."""
 NOTE_ALL: Final = f"""IF EXISTS (SELECT FROM runstate.outboxes) THEN
         INSERT INTO runstate.notices (number, outbox, ended_at_ns)
-        SELECT a.number, o.number, a.at_ns FROM runstate.outboxes AS o CROSS JOIN added AS a WHERE {has_ended("a.target")};
+        SELECT x.number, o.number, a.at_ns FROM added AS a JOIN runstate.executions AS x ON x.number = a.number
+        CROSS JOIN runstate.outboxes AS o WHERE {has_ended("a.target")} AND NOT {is_followed("x", "runstate.")};
     END IF;
     """
 """What it does when it has followed several."""

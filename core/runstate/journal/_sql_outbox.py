@@ -15,6 +15,7 @@ from ._notice_rules import (
     PENDING,
     SHAPE,
     STATES,
+    is_followed,
     is_free,
     is_there,
     may_become,
@@ -50,7 +51,7 @@ CREATE INDEX notices_pending ON notices (outbox, number) WHERE delivered_at_ns I
 CREATE INDEX notices_parked ON notices (outbox, number) WHERE parked_at_ns IS NOT NULL;
 
 CREATE TRIGGER ends_are_noticed AFTER UPDATE OF state ON executions
-WHEN {has_ended("NEW.state")} AND EXISTS (SELECT 1 FROM outboxes)
+WHEN {has_ended("NEW.state")} AND EXISTS (SELECT 1 FROM outboxes) AND NOT {is_followed("NEW", "")}
 BEGIN
     INSERT INTO notices (number, outbox, ended_at_ns) SELECT NEW.number, number, NEW.updated_at_ns FROM outboxes;
 END;

@@ -101,10 +101,8 @@ class MemoryJournal(MemoryOutbox):
                         ):
                             refused.append(execution_id)
                             continue
-                        if self._boxes:
-                            self._note(
-                                log
-                            )  # before it ends: an interrupt may leave a notice too early, but none too few
+                        if self._boxes and not self._is_followed(log.created):
+                            self._note(log)  # before it ends: an interrupt may leave one too early, but none too few
                     elif cause is not None or evidence is not None or error is not None or result_json is not None:
                         refused.append(execution_id)
                         continue
@@ -210,6 +208,10 @@ class MemoryJournal(MemoryOutbox):
                 yield Event(removed + index + 1, entry, created.agent, created.thread_id, created.user_id)
             if entry.seq == last_seq:
                 return
+
+    def _is_followed(self, created: Created) -> bool:
+        """Whether another attempt follows in its chain."""
+        return (created.retry_of or created.execution_id, str(created.attempt + 1)) in self._chained
 
     def _breaks_chain(self, created: Created) -> bool:
         if created.attempt < 1 or (created.attempt == 1) != (created.retry_of is None):

@@ -21,6 +21,7 @@ from ._pages import Pages
 from ._presence import Presence
 from ._rates import Places
 from ._reads import Reads
+from ._receipts import Receipts
 from ._refusals import RefusedError
 from ._rest import Rest
 from ._settings import Authorize, WebLimits
@@ -57,8 +58,10 @@ class WebApp:
         authorize: Authorize | None,
         limits: WebLimits,
         origins: Iterable[str],
+        outbox: str | None,
     ) -> None:
         self.presence = Presence()
+        self._receipts = None if outbox is None else Receipts(tracker, self.presence, outbox)
         self._reads = Reads(limits.readers, limits.waiting_reads)
         self._fanout = Fanout(tracker, self._reads, limits)
         self._gate = Gate(limits, token, authorize, origins)
@@ -115,6 +118,8 @@ class WebApp:
         To be awaited in the loop that the app runs in, before the server waits for its connections; `lifespan` comes after that.
         """
         await self._fanout.close()
+        if self._receipts is not None:
+            await self._reads.run(self._receipts.close)
         self._reads.close()
 
     async def _live(self, receive: Receive, send: Send) -> None:
@@ -122,6 +127,8 @@ class WebApp:
             message = await receive()
             if message["type"] == "lifespan.startup":
                 self._fanout.reopen()
+                if self._receipts is not None:
+                    await self._reads.run(self._receipts.reopen)
                 await send({"type": "lifespan.startup.complete"})
             else:
                 await self.aclose()
@@ -173,6 +180,7 @@ def app(
     authorize: Authorize | None = None,
     limits: WebLimits | None = None,
     origins: Iterable[str] = (),
+    outbox: str | None = None,
 ) -> WebApp:
     """Make the ASGI application for a tracker. It closes nothing of the tracker's; see `WebApp.aclose`.
 
@@ -185,10 +193,15 @@ def app(
             called in a thread.
         limits: Budgets; None takes the defaults of `WebLimits`.
         origins: Of foreign pages that may use it all the same, such as `https://chat.example.com`.
+        outbox: The name of an outbox whose notices are settled by what clients were handed, see docs/web.md; it is opened now. Every
+            process that serves these clients gives the same name. None: none.
 
     Raises:
         StateTypeError: An argument has the wrong type.
-        InvalidValueError: The token is too short, both *token* and *authorize* are given, or an origin is none.
+        InvalidValueError: The token is too short, both *token* and *authorize* are given, an origin is none, or the tracker delivers
+            the outbox already.
+        JournalUnavailableError: There is to be an outbox, and the journal keeps no notices, or was opened read-only.
+        JournalError: The outbox cannot be opened.
     """
     if not isinstance(tracker, ExecutionTracker):
         raise StateTypeError(f"tracker must be an ExecutionTracker, not {type(tracker).__qualname__}")
@@ -198,7 +211,7 @@ def app(
         raise StateTypeError(f"authorize must be a function, not {type(authorize).__qualname__}")
     if limits is not None and not isinstance(limits, WebLimits):
         raise StateTypeError(f"limits must be WebLimits, not {type(limits).__qualname__}")
-    return WebApp(tracker, token, authorize, limits if limits is not None else WebLimits(), origins)
+    return WebApp(tracker, token, authorize, limits if limits is not None else WebLimits(), origins, outbox)
 
 
 async def _deny(refused: RefusedError, scope: Scope, receive: Receive, send: Send) -> None:

@@ -34,7 +34,7 @@ from runstate import (
 
 from ._frames import BROKEN, LAGGED, RESUMED, SHUTDOWN, SLOW, Ending, Frame, Told, interrupted
 from ._reading import newest_position
-from ._reads import Reads
+from ._reads import Reads, Unseen
 from ._settings import WebLimits
 from ._vocabulary import Fold
 
@@ -273,7 +273,7 @@ class Fanout:
 
     async def _follow(self) -> bool:
         """Hand on events until the journal cannot be read; return whether to go on then."""
-        fold = Fold(lambda execution_id: self._reads.run(self._tracker.timeline, execution_id))
+        fold = Fold(Unseen(self._tracker, self._reads))
         subscription = self._tracker.subscribe(after=self._position)
         try:
             async for event in subscription:

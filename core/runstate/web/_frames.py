@@ -30,8 +30,6 @@ class Frame(NamedTuple):
     """Where to resume after it; None for what is no event of the journal."""
     data: bytes
     """JSON without a line break."""
-    is_final: bool = False
-    """Whether it tells of an execution's end."""
 
     def as_sse(self) -> bytes:
         """The message as an event stream carries it."""
@@ -58,33 +56,36 @@ class Told:
         self._made: dict[tuple[Vocabulary, bool], tuple[Frame, ...]] = {}
 
     @property
-    def is_final(self) -> bool:
+    def is_end(self) -> bool:
         """Whether it is an execution's end."""
         return isinstance(self.event.entry, Transition) and self.event.entry.target.is_terminal
 
-    def frames(self, vocabulary: Vocabulary, *, full: bool) -> tuple[Frame, ...]:
+    @property
+    def is_final(self) -> bool:
+        """Whether it is an end that no other attempt follows."""
+        return self.is_end and not any(one.is_passing for one in self._client)
+
+    def frames(self, vocabulary: Vocabulary, *, full: bool, of_one: bool = False) -> tuple[Frame, ...]:
         """Return the messages that tell of it.
 
         Args:
             vocabulary: In which words.
             full: For an operator, rather than for the user.
+            of_one: For who follows this one execution, rather than a conversation.
         """
-        key = (vocabulary, full or vocabulary is Vocabulary.CLIENT)
+        key = (vocabulary, of_one if vocabulary is Vocabulary.CLIENT else full)
         made = self._made.get(key)
         if made is None:
-            made = self._made[key] = self._make(vocabulary, full=full)
+            made = self._made[key] = self._make(vocabulary, full=full, of_one=of_one)
         return made
 
-    def _make(self, vocabulary: Vocabulary, *, full: bool) -> tuple[Frame, ...]:
+    def _make(self, vocabulary: Vocabulary, *, full: bool, of_one: bool) -> tuple[Frame, ...]:
         if vocabulary is Vocabulary.CLIENT:
-            last = len(self._client) - 1
-            return tuple(
-                Frame(one.name, one.id, encode(_client_data(self.event, one)), self.is_final and index == last)
-                for index, one in enumerate(self._client)
-            )
+            told = [one for one in self._client if of_one or not one.is_passing]
+            return tuple(Frame(one.name, one.id, encode(_client_data(self.event, one))) for one in told)
         place = str(self.position)
         data = encode({"id": place, **event_data(self.event, full=full)})
-        return (Frame(KINDS[type(self.event.entry)], place, data, self.is_final),)
+        return (Frame(KINDS[type(self.event.entry)], place, data),)
 
 
 def _size(event: Event) -> int:

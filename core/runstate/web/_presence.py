@@ -21,14 +21,22 @@ class Handed(NamedTuple):
     """The end of the execution."""
     user_id: str | None
     """Whose client it was; None is an operator's."""
+    to_conversation: bool = True
+    """Whether the client follows this conversation, or an execution in it, and not everything."""
 
 
 class Presence:
-    """Counts clients by thread, and tells who asks of each final event that one was handed. For the event loop's thread only."""
+    """Counts clients by thread, and tells who asks of each final event that one was handed. For the event loop's thread only.
+
+    Reading is safe in any thread: each call is one step of the interpreter's over names that are text.
+    """
 
     def __init__(self) -> None:
         self._threads: Counter[str] = Counter()
+        self._places: dict[str, int] = {}
+        """How far the clients of a conversation had read when they came; the farthest."""
         self._listeners: list[Callable[[Handed], None]] = []
+        self._hosts: list[Callable[[], None]] = []
 
     def is_connected(self, thread_id: str) -> bool:
         """Say whether a client follows a conversation, or an execution in it, here and now."""
@@ -42,17 +50,30 @@ class Presence:
         """Have *listener* called with each final event that a client was handed; it must neither block nor raise."""
         self._listeners.append(listener)
 
-    def came(self, thread_id: str) -> None:
-        """Note that a client follows a conversation."""
+    def welcome(self, host: Callable[[], None]) -> None:
+        """Have *host* called whenever a client has come; it must neither block nor raise."""
+        self._hosts.append(host)
+
+    def read_to(self, thread_id: str) -> int | None:
+        """Return up to which position of the journal a client that is here had read a conversation when it came; None: nothing."""
+        return self._places.get(thread_id)
+
+    def came(self, thread_id: str, place: int | None = None) -> None:
+        """Note that a client follows a conversation, and has read up to a place."""
         self._threads[thread_id] += 1
+        if place:
+            self._places[thread_id] = max(place, self._places.get(thread_id, 0))
+        for host in self._hosts:
+            host()
 
     def went(self, thread_id: str) -> None:
         """Note that a client does so no longer."""
         self._threads[thread_id] -= 1
         if self._threads[thread_id] <= 0:
             del self._threads[thread_id]
+            self._places.pop(thread_id, None)
 
-    def handed(self, event: Event, user_id: str | None) -> None:
+    def handed(self, event: Event, user_id: str | None, *, to_conversation: bool) -> None:
         """Note that a client was handed a final event."""
         for listener in self._listeners:
-            listener(Handed(event, user_id))
+            listener(Handed(event, user_id, to_conversation))

@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from runstate import Event, ExecutionRecord, ExecutionState, ExecutionTracker, Subscription, WaitTimeoutError
+from runstate import (
+    Event,
+    ExecutionRecord,
+    ExecutionState,
+    ExecutionTracker,
+    Subscription,
+    UnknownExecutionError,
+    WaitTimeoutError,
+)
 
 _AT_ONCE = 1e-9
 """Seconds; a subscription that is asked for an event within them reads the journal, and waits for nothing."""
@@ -37,6 +45,24 @@ def read_page(subscription: Subscription) -> Page:
         events.append(event)
         size += len(getattr(event.entry, "result_json", None) or b"")
     return Page(events, False)
+
+
+def end_position(tracker: ExecutionTracker, execution_id: str) -> int:
+    """Return the position of an execution's newest entry.
+
+    Raises:
+        UnknownExecutionError: It is not there.
+        JournalError: The journal cannot be read.
+    """
+    position = 0
+    with tracker.subscribe(execution_id=execution_id) as log:
+        page = read_page(log)
+        while page.events:
+            position = page.events[-1].position
+            page = read_page(log)
+    if not position:
+        raise UnknownExecutionError(execution_id)
+    return position
 
 
 def newest_position(tracker: ExecutionTracker) -> int:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final, ParamSpec, TypeVar
 
-from runstate import RunstateError
+from runstate import Entry, ExecutionRecord, ExecutionTracker, RunstateError
 
 from ._refusals import RefusedError, refusal_of
 
@@ -58,3 +58,32 @@ class Reads:
         executor, self._executor = self._executor, None
         if executor is not None:
             executor.shutdown(wait=False)
+
+
+class Unseen:
+    """Reads from the journal what a stream has not seen come by.
+
+    Args:
+        tracker: Whose journal.
+        reads: Where the calls are made.
+    """
+
+    def __init__(self, tracker: ExecutionTracker, reads: Reads) -> None:
+        self._tracker = tracker
+        self._reads = reads
+
+    async def log(self, execution_id: str) -> Sequence[Entry]:
+        """Read the whole log of an execution.
+
+        Raises:
+            RunstateError: It is not there, or cannot be read.
+        """
+        return await self._reads.run(self._tracker.timeline, execution_id)
+
+    async def chain(self, execution_id: str) -> Sequence[ExecutionRecord]:
+        """Read all attempts of the chain that an execution is in.
+
+        Raises:
+            RunstateError: It is not there, or cannot be read.
+        """
+        return await self._reads.run(self._tracker.attempts, execution_id)

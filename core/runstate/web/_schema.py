@@ -156,16 +156,19 @@ def _client_events() -> dict[str, Schema]:
         "id": PLACE,
         **dict.fromkeys(("execution_id", "thread_id", "user_id", "agent"), _TEXT),
         "at_ns": {"type": "integer"},
+        **dict.fromkeys(("message_id", "retry_of"), _nullable(_TEXT)),
+        "attempt": {"type": "integer", "minimum": 1},
     }
     tool = {"tool_name": _nullable(_TEXT)}
     states = {name: [state.value for state, final in FINAL.items() if final == name] for name in FINAL.values()}
-    unhappy = {"cause": ref("Cause"), "error": _nullable(_TEXT), **tool}
+    final = {"cause": ref("Cause"), "is_final": {"type": "boolean"}}
+    unhappy = {**final, "error": _nullable(_TEXT), **tool}
     facts: dict[str, Mapping[str, Schema]] = {
         "agent_started": {},
         "agent_thinking": {"phase": {"enum": sorted(phase.value for phase in THINKING)}, "detail": _nullable(_TEXT)},
         "tool_executing": tool,
         "tool_completed": tool,
-        "agent_completed": {"state": {"const": "completed"}, "cause": ref("Cause"), "result": _ANY},
+        "agent_completed": {"state": {"const": "completed"}, **final, "result": _ANY},
         "agent_error": {"state": {"enum": states["agent_error"]}, **unhappy},
         "agent_death": {"state": {"enum": states["agent_death"]}, **unhappy},
     }

@@ -24,7 +24,7 @@ from ._frames import ENDED, GONE, LAGGED, RENEW, UNREADABLE, Frame, Told, Vocabu
 from ._place import Place
 from ._presence import Presence
 from ._reading import Page, newest_position, read_page
-from ._reads import Reads
+from ._reads import Reads, Unseen
 from ._refusals import RefusedError, refusal_of
 from ._settings import Principal, WebLimits
 from ._vocabulary import Fold
@@ -38,7 +38,7 @@ class Batch(NamedTuple):
 
     frames: list[Frame]
     finals: list[Event]
-    """The executions' ends among the messages."""
+    """The ends among them that no other attempt follows."""
 
 
 class Sources(NamedTuple):
@@ -83,7 +83,7 @@ class Stream:
         self._last = place.after
         self._has_ended = False
         self._until = asyncio.get_running_loop().time() + sources.limits.stream_seconds
-        self._fold = Fold(lambda execution_id: sources.reads.run(sources.tracker.timeline, execution_id))
+        self._fold = Fold(Unseen(sources.tracker, sources.reads), of_one=wanted.execution_id is not None)
         self._past: Subscription | None = None
         self._first: list[Told] = []
         self._first_is_all = True
@@ -117,7 +117,7 @@ class Stream:
             raise refusal_of(error) from error
         if self._thread is not None:
             self._is_present = True
-            self._sources.presence.came(self._thread)
+            self._sources.presence.came(self._thread, self._place.position and self._place.after)
 
     async def batches(self) -> AsyncGenerator[Batch, None]:
         """Give what is to be sent, piece by piece, until `queue.ending` is set and told there."""
@@ -143,7 +143,7 @@ class Stream:
         if self.queue.ending is GONE:
             return
         for event in batch.finals:
-            self._sources.presence.handed(event, self._principal.user_id)
+            self._sources.presence.handed(event, self._principal.user_id, to_conversation=self._thread is not None)
 
     def close(self) -> None:
         """Leave."""
@@ -239,9 +239,10 @@ class Stream:
         if isinstance(item, Frame):
             return (item,)
         self._last = item.position
-        if item.is_final and self._record is not None:
+        of_one = self._record is not None
+        if item.is_end and of_one:
             self._has_ended = True
-        frames = item.frames(self._vocabulary, full=self._principal.is_operator)
+        frames = item.frames(self._vocabulary, full=self._principal.is_operator, of_one=of_one)
         if self._place.told is not None and item.position == self._place.position:
             return frames[self._place.told + 1 :]
         return frames

@@ -13,8 +13,13 @@
 An execution has exactly one end, and so exactly one final event. A tool that an unhappy end interrupts was not completed, and nobody is
 told that it was; the final event names it.
 
-All but one thing follows from the entry alone: whether a tool is being executed. The fold remembers it for each live execution. Of one
-whose beginning it has not seen it reads the log once, so who resumes in the middle of an execution knows the phase that it was in.
+A call that is tried again is a chain of executions, and its user waits for one answer. So in a conversation the end of an attempt that
+another follows is no event at all; the next attempt says by `retry_of` and `attempt` what it goes on with. Whoever follows that one
+execution is told how it ended, with `is_final` false.
+
+What does not follow from the entry alone the fold remembers of each live execution: its place in a chain, whether another attempt follows,
+and the tool that is being executed. An attempt that follows is created before the end of the one before it. Of an execution whose
+beginning it has not seen the fold reads the log once, and at its unhappy end the chain, so who resumes in the middle is told the same.
 
 Ids: an event's id is the position of its entry. Of two events of one entry the first has `.0` behind it: who has seen that and no more
 resumes with the second.
@@ -22,13 +27,14 @@ resumes with the second.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, Final, NamedTuple
+from collections.abc import Sequence
+from typing import Any, Final, NamedTuple, Protocol
 
 from runstate import (
     Created,
     Entry,
     Event,
+    ExecutionRecord,
     ExecutionState,
     Phase,
     PhaseChange,
@@ -48,6 +54,7 @@ FINAL: Final = {
     ExecutionState.DEAD: "agent_death",
 }
 """The one final event of each end."""
+_ENDS: Final = frozenset(FINAL.values())
 CLIENT_EVENTS: Final = (
     *("agent_started", "agent_thinking", "tool_executing", "tool_completed"),
     *("agent_completed", "agent_error", "agent_death"),
@@ -69,22 +76,53 @@ class ClientEvent(NamedTuple):
     id: str
     facts: dict[str, Any]
     """What it tells besides whose it is and when."""
+    is_passing: bool = False
+    """Whether it is the end of an attempt that another follows, which is news only to who follows this one execution."""
 
 
-Log = Callable[[str], Awaitable[Sequence[Entry]]]
-"""Reads the whole log of an execution."""
+class Reader(Protocol):
+    """Reads from the journal what a fold has not seen."""
+
+    async def log(self, execution_id: str) -> Sequence[Entry]:
+        """Read the whole log of an execution."""
+        ...
+
+    async def chain(self, execution_id: str) -> Sequence[ExecutionRecord]:
+        """Read all attempts of the chain that an execution is in."""
+        ...
+
+
+class _Known:
+    """What is remembered of a live execution."""
+
+    __slots__ = ("began", "is_followed", "tool", "was_seen")
+
+    def __init__(self, began: Created, *, was_seen: bool) -> None:
+        self.began = began
+        self.was_seen = was_seen
+        """Whether its creation came by here, so that what follows it will as well."""
+        self.is_followed = False
+        self.tool: Tool | None = None
+
+    def place(self) -> dict[str, Any]:
+        """Its place in a chain, as every client event has it."""
+        return {"message_id": self.began.message_id, "retry_of": self.began.retry_of, "attempt": self.began.attempt}
 
 
 class Fold:
     """Turns the journal's events, in their order, into client events.
 
     Args:
-        log: Asked for the log of an execution whose beginning was not seen.
+        reader: Asked for what was not seen.
+        of_one: Whether all events are of one execution, so that attempts that follow it do not come by.
     """
 
-    def __init__(self, log: Log) -> None:
-        self._log = log
-        self._tools: dict[str, Tool | None] = {}
+    def __init__(self, reader: Reader, *, of_one: bool = False) -> None:
+        self._reader = reader
+        self._of_one = of_one
+        self._live: dict[str, _Known] = {}
+        self._chains: dict[tuple[str, int], _Known] = {}
+        """The live executions by their chain's first one and their place in it."""
 
     async def tell(self, event: Event) -> tuple[ClientEvent, ...]:
         """Return the client events of the next event: none, one or two.
@@ -94,30 +132,56 @@ class Fold:
             JournalError: The log of its execution cannot be read.
         """
         entry = event.entry
-        execution_id = entry.execution_id
         if isinstance(entry, Created):
-            self._tools[execution_id] = None
+            self._begin(_Known(entry, was_seen=not self._of_one))
             return ()
         if isinstance(entry, Warned):
             return ()
-        if execution_id not in self._tools and entry.seq > 2:  # the first entry is its creation
-            self._tools[execution_id] = _tool_before(entry.seq, await self._log(execution_id))
-        tool = self._tools.get(execution_id)
+        known = self._live.get(entry.execution_id) or await self._look_up(entry)
+        tool = known.tool
+        is_passing = False
         if isinstance(entry, Transition) and entry.target.is_terminal:
-            self._tools.pop(execution_id, None)
+            is_passing = await self._is_followed(known, entry)
+            self._forget(known.began)
         else:
-            self._tools[execution_id] = _tool_after(tool, entry)
-        return _numbered(event.position, _told(tool, entry))
+            known.tool = _tool_after(tool, entry)
+        return _numbered(event.position, _told(tool, entry), known.place(), is_passing=is_passing)
+
+    def _begin(self, known: _Known) -> None:
+        began = known.began
+        self._live[began.execution_id] = known
+        self._chains[_place(began)] = known
+        if began.retry_of is not None:
+            before = self._chains.get((began.retry_of, began.attempt - 1))
+            if before is not None:
+                before.is_followed = True
+
+    def _forget(self, began: Created) -> None:
+        del self._live[began.execution_id]
+        self._chains.pop(_place(began), None)
+
+    async def _look_up(self, entry: Transition | PhaseChange) -> _Known:
+        """Find out what an execution was doing whose beginning was not seen."""
+        known: _Known | None = None
+        for one in await self._reader.log(entry.execution_id):
+            if isinstance(one, Created):
+                known = _Known(one, was_seen=False)
+            elif known is not None and one.seq < entry.seq and isinstance(one, Transition | PhaseChange):
+                known.tool = _tool_after(known.tool, one)
+        if known is None:
+            raise UnknownExecutionError(entry.execution_id)
+        self._begin(known)
+        return known
+
+    async def _is_followed(self, known: _Known, end: Transition) -> bool:
+        if known.is_followed or known.was_seen or end.target is ExecutionState.COMPLETED:
+            return known.is_followed
+        following = known.began.attempt + 1
+        return any(one.attempt == following for one in await self._reader.chain(end.execution_id))
 
 
-def _tool_before(seq: int, log: Sequence[Entry]) -> Tool | None:
-    tool: Tool | None = None
-    for entry in log:
-        if entry.seq >= seq:
-            return tool
-        if isinstance(entry, Transition | PhaseChange):
-            tool = _tool_after(tool, entry)
-    raise UnknownExecutionError(log[0].execution_id if log else "")
+def _place(began: Created) -> tuple[str, int]:
+    return began.retry_of or began.execution_id, began.attempt
 
 
 def _tool_after(tool: Tool | None, entry: Transition | PhaseChange) -> Tool | None:
@@ -153,9 +217,15 @@ def _end(tool: Tool | None, entry: Transition) -> dict[str, Any]:
     return {**facts, "error": entry.error, "tool_name": None if tool is None else tool.name}
 
 
-def _numbered(position: int, told: list[tuple[str, dict[str, Any]]]) -> tuple[ClientEvent, ...]:
+def _numbered(
+    position: int, told: list[tuple[str, dict[str, Any]]], place: dict[str, Any], *, is_passing: bool
+) -> tuple[ClientEvent, ...]:
     last = len(told) - 1
-    return tuple(
-        ClientEvent(name, str(position) if index == last else f"{position}.{index}", facts)
-        for index, (name, facts) in enumerate(told)
-    )
+    events: list[ClientEvent] = []
+    for index, (name, facts) in enumerate(told):
+        is_end = name in _ENDS
+        data = {**place, **facts, "is_final": not is_passing} if is_end else {**place, **facts}
+        events.append(
+            ClientEvent(name, str(position) if index == last else f"{position}.{index}", data, is_end and is_passing)
+        )
+    return tuple(events)

@@ -1,0 +1,131 @@
+"""Notices that are settled by what clients were handed: the outbox and the streams, joined.
+
+A stream tells its client of an end, and an outbox remembers until somebody was told. Here the notice of an end is DELIVERED when a client
+that follows its conversation was handed the final event; until then it is PENDING, and whichever process its user comes back to claims it
+then. So an end that nobody has heard of is found in `runstate notices`, and never only missing.
+
+What counts as handed:
+
+- the server has taken the final event for sending to a client of this conversation, or of this execution;
+- or a client comes back and says by its place that it has read beyond that end, which it was then handed elsewhere.
+
+A client that follows everything, a dashboard for example, is nobody whom the answer is for, and one that asks for the present only is not
+told of the past; neither settles anything.
+
+The function that the delivery calls waits in a loop of its own, for what the app's loop finds out. Both sides share a lock and futures.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from concurrent.futures import Future
+from typing import Final
+
+from runstate import Delivery, ExecutionTracker, Notice, UnknownExecutionError
+
+from ._presence import Handed, Presence
+from ._reading import end_position
+
+_WITHIN: Final = 10.0
+"""Seconds that a claimed notice waits for its client; another process may reach it better."""
+_AT_ONCE: Final = 256
+"""Notices that wait at once."""
+_KEPT: Final = 10_000
+"""The newest ends that were handed, remembered because a notice is claimed a moment after its end."""
+
+
+class Receipts:
+    """Settles the notices of one outbox by what clients were handed.
+
+    Args:
+        tracker: Whose outbox.
+        presence: Tells which conversations have clients, and what they were handed.
+        outbox: The outbox's name.
+
+    Raises:
+        InvalidValueError: This tracker delivers the outbox already.
+        JournalUnavailableError: The journal keeps no notices, or was opened read-only.
+        JournalError: The outbox cannot be opened.
+    """
+
+    def __init__(self, tracker: ExecutionTracker, presence: Presence, outbox: str) -> None:
+        self._tracker = tracker
+        self._presence = presence
+        self._outbox = outbox
+        self._lock = threading.Lock()
+        self._handed: dict[str, None] = {}
+        self._waiting: dict[str, Future[bool]] = {}
+        self._closed = False
+        self._delivery = self._begin()
+        presence.listen(self._note)
+        presence.welcome(self._wake)
+
+    def reopen(self) -> None:
+        """Settle again after `close`."""
+        if self._delivery.is_closed:
+            self._closed = False
+            self._delivery = self._begin()
+
+    def close(self) -> None:
+        """Leave what waits for clients to other processes, at once. Waits for the journal."""
+        with self._lock:
+            self._closed = True
+            waiting, self._waiting = self._waiting, {}
+        for future in waiting.values():
+            future.set_result(False)
+        self._delivery.close()
+
+    def _begin(self) -> Delivery:
+        return self._tracker.deliver(
+            self._until_handed,
+            outbox=self._outbox,
+            threads=self._presence.threads,
+            timeout=_WITHIN,
+            concurrency=_AT_ONCE,
+        )
+
+    async def _until_handed(self, notice: Notice) -> None:
+        """Return when a client was handed the end that a notice tells of. The delivery's time limit ends the wait."""
+        future: Future[bool] = Future()
+        with self._lock:
+            if notice.notice_id in self._handed:
+                return
+            if self._closed:
+                future.set_result(False)
+            else:
+                self._waiting[notice.notice_id] = future
+        try:
+            was_handed = self._was_read(notice) or await asyncio.wrap_future(future)
+        finally:
+            with self._lock:
+                self._waiting.pop(notice.notice_id, None)
+        task = asyncio.current_task()
+        if not was_handed and task is not None:
+            task.cancel()  # interrupted, to the delivery: free for others at once
+            await asyncio.sleep(0)
+
+    def _was_read(self, notice: Notice) -> bool:
+        """Whether a client of the conversation says that it has read beyond this end. The loop is ours, and may be blocked."""
+        place = self._presence.read_to(notice.record.thread_id)
+        if place is None:
+            return False
+        try:
+            return end_position(self._tracker, notice.notice_id) <= place
+        except UnknownExecutionError:
+            return True  # retention has removed it, and its notice
+
+    def _note(self, handed: Handed) -> None:
+        if not handed.to_conversation:
+            return
+        execution_id = handed.event.entry.execution_id
+        with self._lock:
+            self._handed[execution_id] = None
+            if len(self._handed) > _KEPT:
+                del self._handed[next(iter(self._handed))]
+            future = self._waiting.pop(execution_id, None)
+        if future is not None:
+            future.set_result(True)
+
+    def _wake(self) -> None:
+        self._delivery.wake()

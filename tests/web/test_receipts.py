@@ -1,0 +1,96 @@
+"""Receipts: the notice of an end is settled when a client of its conversation was handed that, and by nothing else."""
+
+from __future__ import annotations
+
+import pytest
+from websockets.sync.client import ClientConnection
+
+from runstate import ExecutionTracker, InvalidValueError, NoticeState
+from runstate.web import app
+
+from .lives import begin, end, live
+from .servers import messages, serve, until
+from .test_slow import wait_for
+
+PENDING, DELIVERED = NoticeState.PENDING, NoticeState.DELIVERED
+
+
+def state(tracker: ExecutionTracker, execution_id: str) -> NoticeState:
+    """What has become of the notice of an end."""
+    return next(one.state for one in tracker.notices(outbox="chat") if one.notice_id == execution_id)
+
+
+@pytest.mark.parametrize("path", ["/ws/threads/t-1", "/ws/executions/{}"])
+def test_what_a_client_is_handed_is_delivered(tracker: ExecutionTracker, path: str) -> None:
+    """The notice of an end is DELIVERED, and timed, when a client of the conversation or the execution has got the final event."""
+    with serve(tracker, outbox="chat") as served:
+        run = begin(tracker)
+        tracker.flush()
+        with served.socket(path.format(run.execution_id)) as connection:
+            end(tracker, run)
+            until(messages(connection), "agent_completed")
+            wait_for(lambda: state(tracker, run.execution_id) is DELIVERED)
+    assert tracker.statistics().notices_delivered == 1
+    delay = tracker.statistics().notice_delay_max
+    assert delay is not None
+    assert delay >= 0
+
+
+def test_what_nobody_is_handed_waits_for_whoever_comes(tracker: ExecutionTracker) -> None:
+    """An end without a client stays PENDING, whatever a follower of everything or of the present reads, until one comes and reads it."""
+    with serve(tracker, outbox="chat") as served:
+        with served.socket("/ws/events") as everything, served.socket("/ws/threads/t-2") as other:
+            first, second = live(tracker), live(tracker, "t-2")
+            until(messages(other), "agent_completed")
+            wait_for(lambda: state(tracker, second) is DELIVERED)
+            seen = [one for one in messages_until(everything, second) if one == first]
+        assert seen
+        with served.socket("/ws/threads/t-1?after=latest") as present:
+            third = live(tracker)
+            until(messages(present), "agent_completed")
+            wait_for(lambda: state(tracker, third) is DELIVERED)
+        assert state(tracker, first) is PENDING
+        with served.socket("/ws/threads/t-1") as connection:
+            until(messages(connection), "agent_completed")
+            wait_for(lambda: state(tracker, first) is DELIVERED)
+
+
+def messages_until(connection: ClientConnection, execution_id: str) -> list[str]:
+    """The executions whose ends a follower of everything reads, up to one's."""
+    ended: list[str] = []
+    for one in messages(connection):
+        if one.data.get("cause") is not None:
+            ended.append(one.data["execution_id"])
+            if one.data["execution_id"] == execution_id:
+                break
+    return ended
+
+
+def test_who_has_read_it_elsewhere_is_not_told_again(tracker: ExecutionTracker) -> None:
+    """A client that comes back with a place beyond an end settles its notice, which another process may have had no time to do."""
+    with serve(tracker) as elsewhere, elsewhere.socket("/ws/threads/t-1") as connection:
+        tracker.deliver(lambda notice: None, outbox="chat").close()  # from now on, and not delivered
+        execution_id = live(tracker)
+        last = until(messages(connection), "agent_completed")[-1]
+    assert state(tracker, execution_id) is PENDING
+    with serve(tracker, outbox="chat") as served, served.socket(f"/ws/threads/t-1?after={last.id}"):
+        wait_for(lambda: state(tracker, execution_id) is DELIVERED)
+
+
+def test_closing_leaves_the_rest_to_others_at_once(tracker: ExecutionTracker) -> None:
+    """An app that is closed gives back what waits for its clients, with the attempt not counted, and another takes it."""
+    with serve(tracker, outbox="chat") as served:
+        execution_id = live(tracker)
+        with served.socket("/ws/threads/t-1?after=latest"):
+            wait_for(lambda: tracker.notices(outbox="chat")[0].claimed_by is not None)
+    (found,) = tracker.notices(outbox="chat")
+    assert (found.state, found.claimed_by, found.attempts, found.error) == (PENDING, None, 0, None)
+    with serve(tracker, outbox="chat") as another, another.socket("/ws/threads/t-1"):
+        wait_for(lambda: state(tracker, execution_id) is DELIVERED)
+
+
+def test_an_outbox_that_is_delivered_already_is_refused(tracker: ExecutionTracker) -> None:
+    """One tracker settles an outbox in one way: a second app with the same name is refused when it is made."""
+    tracker.deliver(lambda notice: None, outbox="chat")
+    with pytest.raises(InvalidValueError, match="chat"):
+        app(tracker, outbox="chat")
