@@ -2,24 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
+import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from runstate import Execution, ExecutionState, ExecutionTracker, Phase
+from runstate import ExecutionTracker
 from runstate.web import Handed
 
 from ..calling import AT_ONCE, Agent
-from .lives import begin, end, expected, stored
-from .servers import Message, Served, messages, serve, take, until
+from .lives import expected, stored
+from .servers import PATIENCE, Message, Served, messages, serve, take, until
 from .test_slow import wait_for
-
-FAILED = ExecutionState.FAILED
-
-
-def follow(tracker: ExecutionTracker, run: Execution[Any]) -> Execution[Any]:
-    """Begin the next attempt while the one before it is live, as a call that is tried again does."""
-    return tracker.create(agent="air", thread_id="t-1", user_id="ann", timeout=3_600.0, retry_of=run.execution_id)
 
 
 def ends(got: list[Message]) -> list[tuple[str, int, bool]]:
@@ -50,42 +44,48 @@ def test_a_chain_has_one_final_event(tracker: ExecutionTracker, served: Served, 
     assert ends(got) == [("agent_completed", 3, True)]
 
 
-def test_who_follows_one_attempt_is_told_its_end(tracker: ExecutionTracker, served: Served) -> None:
-    """The stream of an execution ends with its own end, which says whether another attempt follows, live or read back."""
-    first = begin(tracker)
-    with served.events(f"/executions/{first.execution_id}/events") as stream:
-        take(stream, 1)
-        second = follow(tracker, first).start().run()
-        end(tracker, first, FAILED)
-        live = list(stream)
-    assert ends(live) == [("agent_error", 1, False)]
-    assert live[-1].data["reason"] == "ended"
-    with served.events(f"/executions/{first.execution_id}/events") as stream:
-        assert list(stream)[1:] == live
-    end(tracker, second, FAILED)
-    with served.events(f"/executions/{second.execution_id}/events") as stream:
+@pytest.mark.parametrize("is_live", [True, False], ids=["live", "read back"])
+def test_who_follows_one_attempt_is_told_its_end(tracker: ExecutionTracker, served: Served, is_live: bool) -> None:
+    """The stream of an execution ends with its own end, which says whether another attempt follows."""
+    running, go_on = threading.Event(), threading.Event()
+
+    def fails() -> str:
+        running.set()
+        go_on.wait(PATIENCE)
+        raise ConnectionError("one")
+
+    agent = Agent(tracker, "sync", fails, ValueError("two"), retry=AT_ONCE)
+    with ThreadPoolExecutor(1) as pool:
+        call = pool.submit(agent)
+        running.wait(PATIENCE)
+        tracker.flush()
+        first = tracker.find()[0].execution_id
+        if not is_live:
+            go_on.set()
+            call.result()
+        with served.events(f"/executions/{first}/events") as stream:
+            take(stream, 1)
+            go_on.set()
+            got = list(stream)
+        outcome = call.result()
+    assert ends(got) == [("agent_error", 1, False)]
+    assert got[-1].data["reason"] == "ended"
+    with served.events(f"/executions/{outcome.execution_id}/events") as stream:
         assert ends(list(stream)) == [("agent_error", 2, True)]
 
 
-def test_who_comes_in_the_middle_is_told_the_same(tracker: ExecutionTracker, served: Served) -> None:
-    """A client that resumes after the next attempt was created, at a server that has seen nothing before, gets what all get."""
-    first = begin(tracker)
-    first.phase(Phase.THINKING)
-    second = follow(tracker, first)
-    other = begin(tracker)
+def test_who_comes_in_the_middle_is_told_the_same(tracker: ExecutionTracker) -> None:
+    """A client that resumes anywhere, at a server that has seen nothing before, gets of what is left what all others get."""
+    Agent(tracker, "sync", ConnectionError("one"), ConnectionError("two"), ValueError("three"), retry=AT_ONCE)()
     tracker.flush()
-    place = stored(tracker)[-1].position
-    with serve(tracker) as another, another.events(f"/threads/t-1/events?after={place}") as stream:
-        end(tracker, first, FAILED)
-        end(tracker, other, FAILED)
-        end(tracker, second.start().run())
-        got = until(stream, "agent_completed")
-    wanted = [one for one in expected(stored(tracker), "client") if int(one[1].split(".")[0]) > place]
-    assert [(one.name, one.id) for one in got] == wanted
-    assert ends(got) == [("agent_error", 1, True), ("agent_completed", 2, True)]
-    assert got[0].data["execution_id"] == other.execution_id
-    with served.events(f"/threads/t-1/events?after={place}") as stream:
-        assert until(stream, "agent_completed") == got
+    events = stored(tracker)
+    wanted = expected(events, "client")
+    assert [name for name, _ in wanted] == ["agent_started"] * 3 + ["agent_error"]
+    for event in events[:-1]:
+        with serve(tracker) as fresh, fresh.events(f"/threads/t-1/events?after={event.position}") as stream:
+            got = until(stream, "agent_error")
+        assert [(one.name, one.id) for one in got] == [one for one in wanted if int(one[1]) > event.position]
+        assert ends(got) == [("agent_error", 3, True)]
 
 
 def test_operators_are_told_every_end(tracker: ExecutionTracker, served: Served) -> None:

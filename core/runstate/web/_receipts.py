@@ -12,6 +12,9 @@ What counts as handed:
 A client that follows everything, a dashboard for example, is nobody whom the answer is for, and one that asks for the present only is not
 told of the past; neither settles anything.
 
+A client often leaves as soon as it has its answer, before the notice of it is claimed. So what was handed is remembered for a while, and its
+conversation counts as reachable until then.
+
 The function that the delivery calls waits in a loop of its own, for what the app's loop finds out. Both sides share a lock and futures.
 """
 
@@ -19,8 +22,9 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from concurrent.futures import Future
-from typing import Final
+from typing import Final, NamedTuple
 
 from runstate import Delivery, ExecutionTracker, Notice, UnknownExecutionError
 
@@ -31,8 +35,15 @@ _WITHIN: Final = 10.0
 """Seconds that a claimed notice waits for its client; another process may reach it better."""
 _AT_ONCE: Final = 256
 """Notices that wait at once."""
-_KEPT: Final = 10_000
-"""The newest ends that were handed, remembered because a notice is claimed a moment after its end."""
+_KEPT: Final = 30.0
+"""Seconds for which it is remembered that an end was handed; its notice is claimed a moment after it, if the journal can be written."""
+
+
+class _Kept(NamedTuple):
+    """An end that was handed."""
+
+    thread_id: str
+    until: float
 
 
 class Receipts:
@@ -54,7 +65,8 @@ class Receipts:
         self._presence = presence
         self._outbox = outbox
         self._lock = threading.Lock()
-        self._handed: dict[str, None] = {}
+        self._handed: dict[str, _Kept] = {}
+        """By execution, the oldest first."""
         self._waiting: dict[str, Future[bool]] = {}
         self._closed = False
         self._delivery = self._begin()
@@ -80,16 +92,24 @@ class Receipts:
         return self._tracker.deliver(
             self._until_handed,
             outbox=self._outbox,
-            threads=self._presence.threads,
+            threads=self._reachable,
             timeout=_WITHIN,
             concurrency=_AT_ONCE,
         )
+
+    def _reachable(self) -> frozenset[str]:
+        now = time.monotonic()
+        with self._lock:
+            while self._handed and self._handed[first := next(iter(self._handed))].until < now:
+                del self._handed[first]
+            handed = [kept.thread_id for kept in self._handed.values()]
+        return self._presence.threads().union(handed)
 
     async def _until_handed(self, notice: Notice) -> None:
         """Return when a client was handed the end that a notice tells of. The delivery's time limit ends the wait."""
         future: Future[bool] = Future()
         with self._lock:
-            if notice.notice_id in self._handed:
+            if self._handed.pop(notice.notice_id, None) is not None:
                 return
             if self._closed:
                 future.set_result(False)
@@ -120,10 +140,9 @@ class Receipts:
             return
         execution_id = handed.event.entry.execution_id
         with self._lock:
-            self._handed[execution_id] = None
-            if len(self._handed) > _KEPT:
-                del self._handed[next(iter(self._handed))]
             future = self._waiting.pop(execution_id, None)
+            if future is None:
+                self._handed[execution_id] = _Kept(handed.event.thread_id, time.monotonic() + _KEPT)
         if future is not None:
             future.set_result(True)
 
