@@ -56,7 +56,7 @@ class Site:
         self._server.should_exit = True
         self._thread.join(PATIENCE)
         assert not self._thread.is_alive()
-        self._server.socket.close()
+        self._server.listening.close()
 
     def __enter__(self) -> Self:
         return self

@@ -11,6 +11,7 @@ from runstate._burial import bury
 from runstate._clock import SystemClock
 from runstate.journal.sqlite import SqliteJournal
 
+from ...calling import AT_ONCE, Agent
 from ...clock import FakeClock
 from ...journal.entries import created, moved, warned
 from .conftest import Opener, Site, begin, cell, row, shows
@@ -99,6 +100,23 @@ def test_a_timeline_has_every_entry_and_grows(tracker: ExecutionTracker, site: S
     ]
     wanted = [entry.at_ns // 1_000_000 for entry in tracker.timeline(run.execution_id)]
     assert [round(time) for time in times] == wanted
+
+
+def test_an_attempt_names_its_message_and_leads_to_the_first(
+    tracker: ExecutionTracker, site: Site, look: Opener
+) -> None:
+    """The panel of a retry says which message it answers and which attempt it is, and opens the first one, which says neither place."""
+    Agent(tracker, "sync", ConnectionError("no line"), "answer", retry=AT_ONCE)(message_id="m-305")
+    first, second = tracker.attempts(tracker.find()[0].execution_id)
+    tracker.flush()
+    page = look(f"{site.url}#open={second.execution_id}")
+    facts = page.locator("#panel .facts").first
+    expect(facts).to_contain_text("m-305")
+    expect(facts).to_contain_text(f"2, goes on with …{first.execution_id[-8:]}")
+    facts.get_by_role("button", name=first.execution_id[-8:]).click()
+    expect(facts).to_contain_text(first.execution_id)
+    expect(facts).not_to_contain_text("goes on with")
+    expect(page.locator("#panel")).to_contain_text("ConnectionError: no line")
 
 
 def test_a_long_timeline_is_shown_in_parts(tracker: ExecutionTracker, site: Site, look: Opener) -> None:

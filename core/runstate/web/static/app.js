@@ -25,7 +25,7 @@ const executions = new Executions();
 const place = new Place();
 const link = new Link({ again: () => follower.hurry(), signedIn: () => refresh() });
 const figures = new Figures(open);
-const panel = new Panel({ close: () => open(null), cancel: askToCancel });
+const panel = new Panel({ close: () => open(null), cancel: askToCancel, go: open });
 const grid = new Grid(byId("grid"), { open, sort: (sort) => place.change({ sort }) });
 const filters = new Filters(place);
 const follower = new Follower({ snapshot, event: take, link: (...said) => link.show(...said) });

@@ -10,9 +10,10 @@ const LATEST = 500; // entries of a long log that are shown at first
 const SHOWN = 20_000; // characters of a result or an error that are shown at once
 
 export class Panel {
-  constructor({ close, cancel }) {
+  constructor({ close, cancel, go }) {
     this.root = byId("panel");
     this.close = close;
+    this.go = go;
     this.cancel = cancel;
     this.id = null;
     this.data = null;
@@ -102,6 +103,8 @@ export class Panel {
         ["Execution", code(record.execution_id)],
         ["Thread", bdi(record.thread_id)],
         ["User", bdi(record.user_id)],
+        ["Message", record.message_id ? bdi(record.message_id) : null],
+        ["Attempt", record.retry_of ? this.attempt(record) : null],
         [isLive ? "Age" : "Took", this.ageText],
         ["Created", clock(ms(record.created_at_ns))],
         ["Limits", limits(record)],
@@ -121,6 +124,11 @@ export class Panel {
   head(state, agent) {
     const close = make("button", { type: "button", class: "quiet square", "aria-label": "Close", title: "Close (Esc)", "data-name": "close", click: () => this.close() }, icon("close"));
     return make("header", { class: "panel-head" }, make("h2", { tabindex: -1 }, state ? mark(state) : null, bdi(agent)), close);
+  }
+
+  attempt(record) {
+    const first = make("button", { type: "button", class: "plain reference", "data-name": "first", text: shortId(record.retry_of), title: `Open the first attempt, ${record.retry_of}`, click: () => this.go(record.retry_of) });
+    return make("span", {}, `${record.attempt}, goes on with `, first);
   }
 
   showAll() {
