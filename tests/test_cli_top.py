@@ -21,6 +21,7 @@ from runstate.cli._top_frame import Look, brief, frame
 from runstate.cli._top_watch import Picture, Watch
 
 from . import cluster
+from .calling import AT_ONCE, Agent
 from .commands import CONTROL, HOSTILE, command, fill, run, running
 
 NOW_NS = 1_700_000_000_000_000_000
@@ -70,6 +71,24 @@ def test_once_prints_one_frame_for_scripts(
     ends = ["DEAD PROCESS_EXITED hotel t-3", "CANCELLED CANCELLED_BY_CALLER hotel t-2", "FAILED REPORTED airline t-2"]
     assert "unhappy ends 3, the newest first" in printed
     assert [printed.index(end) for end in ends] == sorted(printed.index(end) for end in ends)
+
+
+def test_a_call_counts_once(tmp_path: Path) -> None:
+    """Of a call that is tried again the last end counts in the rates; the others are unhappy ends that somebody may want to see."""
+    with runstate.open(tmp_path / "runs.db") as tracker:
+        board = Board((), 0)
+        outcome = Agent(tracker, "sync", ConnectionError("one"), TimeoutError("two"), "answer", retry=AT_ONCE)()
+        failed = Agent(tracker, "sync", ValueError("at once"))()
+        tracker.flush()
+        with tracker.subscribe() as events:
+            while board.ended(tracker.get(failed.execution_id).updated_at_ns).by_state[ExecutionState.FAILED] < 1:
+                board.apply(events.get(30.0))
+        seen = board.ended(tracker.get(failed.execution_id).updated_at_ns)
+        first, second, _ = tracker.attempts(outcome.execution_id)
+        assert seen.by_state == {ExecutionState.COMPLETED: 1, ExecutionState.FAILED: 1}
+        assert (seen.completion, seen.reliability) == (0.5, 1.0)
+        ids = [first.execution_id, second.execution_id, failed.execution_id]
+        assert [one.execution_id for one in board.unhappy] == ids
 
 
 @pytest.mark.parametrize("columns", ["40", "80", "160"])

@@ -22,6 +22,8 @@ class ExecutionCounter(ExecutionReader):
     def census(self, *, within: float = 3_600.0, span: float = 60.0, user_id: str | None = None) -> Census:
         """Count the executions that are live, by state, and those that have ended lately, by span of time and state.
 
+        An attempt that another follows does not count as an end: what it was made for is still being tried.
+
         Args:
             within: Seconds back from now from which on ends are counted; the span that this falls into is counted as a whole.
             span: Seconds in which ends are counted together, at most 10,000 times within *within*.

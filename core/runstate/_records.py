@@ -251,7 +251,7 @@ class Census(NamedTuple):
     oldest: str | None
     """The id of the live execution that was created first, or None if none is live."""
     ended: tuple[Ends, ...]
-    """Those that have ended lately, by span, the oldest first, and within it by state in table order."""
+    """Those that have ended lately, and that no other attempt of their call follows, by span, the oldest first, and within it by state in table order."""
 
 
 class Statistics(NamedTuple):

@@ -12,6 +12,7 @@ from runstate import Census, Ends, ExecutionRecord, ExecutionState, ExecutionTra
 from runstate._records import Selection
 from runstate.journal import Page
 
+from ..calling import AT_ONCE, Agent
 from ..clock import SECOND, FakeClock
 from ..stores import Store
 
@@ -77,6 +78,21 @@ def test_a_census_is_what_reading_everything_gives(
         since_ns = (now_ns - within * SECOND) // (span * SECOND) * (span * SECOND)
         census = tracker.census(within=float(within), span=float(span), user_id=user_id)
         assert census == counted(tracker, since_ns, span * SECOND, user_id)
+
+
+def test_an_attempt_that_another_follows_is_no_end(store: Store) -> None:
+    """A call that is tried again counts once, as its last attempt ended, whatever became of those before."""
+    with ExecutionTracker(store.journal()) as tracker:
+        Agent(tracker, "sync", ConnectionError("one"), ConnectionError("two"), "answer", retry=AT_ONCE)()
+        Agent(tracker, "sync", *[TimeoutError("again")] * 3, retry=AT_ONCE)(user_id="u-2")
+        Agent(tracker, "sync", ValueError("at once"))()
+        assert sum(one.is_terminal for one in tracker.find()) == 7
+        whole, theirs = tracker.census(), tracker.census(user_id="u-2")
+        assert Counter({one.state: one.number for one in whole.ended}) == {
+            ExecutionState.COMPLETED: 1,
+            ExecutionState.FAILED: 2,
+        }
+        assert [(one.state, one.number) for one in theirs.ended] == [(ExecutionState.FAILED, 1)]
 
 
 def test_an_empty_journal_counts_nothing(store: Store) -> None:

@@ -12,6 +12,7 @@ import pytest
 import runstate
 from runstate import CAUSES, Cause, ExecutionState, ExecutionTracker, InvalidTransitionError, Warned
 
+from ..calling import AT_ONCE, Agent
 from .telemetry import WHO, Telemetry, await_that, ends
 
 METRICS = {
@@ -22,6 +23,7 @@ METRICS = {
     "runstate.executions.live",
     "runstate.executions.oldest_live",
     "runstate.executions.rejected",
+    "runstate.executions.retried",
     "runstate.executions.warned",
     "runstate.journal.commits",
     "runstate.journal.failing",
@@ -62,6 +64,20 @@ def test_every_end_is_counted(tracker: ExecutionTracker, telemetry: Telemetry) -
         count for (state, _), count in said.ended.items() if state is ExecutionState.COMPLETED
     )
     assert durations[("error.type", "deadline"), *airline] == 1
+
+
+def test_what_is_tried_again_is_told_apart(tracker: ExecutionTracker, telemetry: Telemetry) -> None:
+    """An end that another attempt follows is counted as retried too, and the last one of its call is not."""
+    with telemetry.of(tracker):
+        Agent(tracker, "sync", ConnectionError("one"), TimeoutError("two"), "answer", retry=AT_ONCE)()
+        Agent(tracker, "sync", ValueError("at once"))()
+    airline = ("gen_ai.agent.name", "airline")
+    retried = {state: count for state, count in telemetry.points("runstate.executions.retried").items() if count}
+    assert retried == {(airline, ("runstate.state", "failed")): 2}
+    assert ends(telemetry.points("runstate.executions.ended")) == {
+        ("failed", "raised"): 3,
+        ("completed", "returned"): 1,
+    }
 
 
 def test_every_end_is_there_before_it_happens(tracker: ExecutionTracker, telemetry: Telemetry) -> None:

@@ -41,6 +41,13 @@ class LiveRow(NamedTuple):
     detail: str | None = None
     warned: Cause | None = None
     """The cause of the verdict that threatens, if none of its own entries came after the warning."""
+    retry_of: str | None = None
+    attempt: int = 1
+
+    @property
+    def place(self) -> tuple[str, int]:
+        """Its place in a chain: the first execution, and which attempt it is."""
+        return self.retry_of or self.execution_id, self.attempt
 
 
 class Unhappy(NamedTuple):
@@ -92,6 +99,8 @@ class Board:
         self.is_cut: bool = len(self.live) >= LIVE_AT_MOST
         """Whether there are, or were, more live executions than are kept."""
         self._ended: dict[int, Counter[ExecutionState]] = {}
+        self._places: set[tuple[str, int]] = {row.place for row in self.live.values()}
+        """The live executions' places in their chains: the end of an attempt whose next one lives already answers nobody."""
 
     def apply(self, event: Event) -> None:
         """Take the next event."""
@@ -102,7 +111,9 @@ class Board:
                 self._add(event, entry)
         elif isinstance(entry, Transition) and entry.target.is_terminal:
             self.live.pop(entry.execution_id, None)
-            self._end(event, entry)
+            self._end(event, entry, counts=row is None or (row.place[0], row.attempt + 1) not in self._places)
+            if row is not None:
+                self._places.discard(row.place)
         elif row is not None and entry.seq > row.seq:
             self.live[entry.execution_id] = _moved(row, entry)
 
@@ -117,7 +128,7 @@ class Board:
         if len(self.live) >= LIVE_AT_MOST:
             self.is_cut = True
             return
-        self.live[entry.execution_id] = LiveRow(
+        row = self.live[entry.execution_id] = LiveRow(
             entry.execution_id,
             event.agent,
             event.thread_id,
@@ -127,11 +138,15 @@ class Board:
             entry.seq,
             ExecutionState.PENDING,
             entry.at_ns,
+            retry_of=entry.retry_of,
+            attempt=entry.attempt,
         )
+        self._places.add(row.place)
 
-    def _end(self, event: Event, end: Transition) -> None:
+    def _end(self, event: Event, end: Transition, *, counts: bool) -> None:
         second = end.at_ns // 1_000_000_000
-        if second in self._ended or len(self._ended) < 10 * WINDOW:  # clocks that are wrong may name any second
+        has_room = second in self._ended or len(self._ended) < 10 * WINDOW  # clocks that are wrong may name any second
+        if counts and has_room:
             self._ended.setdefault(second, Counter())[end.target] += 1
         if end.target is not ExecutionState.COMPLETED:
             who = (end.execution_id, event.agent, event.thread_id, event.user_id)
@@ -151,6 +166,8 @@ def _row(record: ExecutionRecord) -> LiveRow:
         record.updated_at_ns,
         record.phase,
         record.phase_detail,
+        retry_of=record.retry_of,
+        attempt=record.attempt,
     )
 
 

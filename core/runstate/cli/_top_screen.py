@@ -35,7 +35,7 @@ _HELP: Final = """\
   completion        the share of those that ended in the last minute and were
                     not cancelled that COMPLETED
   reliability       the share of those that ended whose own process said how:
-                    that are not DEAD
+                    that are not DEAD. Attempts that others follow do not count
   silent            since the newest sign of life that the journal has: a move
                     or a phase. Heartbeats stay in the owner's memory, so long
                     silence in one phase may be work. In magenta: its owner

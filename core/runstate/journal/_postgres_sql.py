@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Final
 
 from .._records import Selection
-from .._states import LIVE
+from .._states import LIVE, ExecutionState
+from ._notice_rules import is_followed
 from ._postgres_rules import BELL, CHANNEL, INDEXED, LOCKS
 from ._rules import EVENT_COLUMNS, RECORD_COLUMNS
 
@@ -83,14 +84,15 @@ WHERE x.seq > 0{{conditions}}
 ORDER BY x.number DESC LIMIT %(limit)s
 """
 
-_COUNT: Final = """
+_COUNT: Final = f"""
 SELECT live.*, (SELECT execution_id FROM runstate.executions WHERE number = live.first)
 FROM (SELECT x.state, count(*), NULL::bigint, min(x.number) AS first
-      FROM runstate.executions AS x WHERE x.ended_at_ns IS NULL AND x.seq > 0{conditions}
+      FROM runstate.executions AS x WHERE x.ended_at_ns IS NULL AND x.seq > 0{{conditions}}
       GROUP BY x.state) AS live
 UNION ALL
 SELECT x.state, count(*), x.ended_at_ns / %(span)s * %(span)s AS span, NULL, NULL
-FROM runstate.executions AS x WHERE x.ended_at_ns IS NOT NULL AND x.ended_at_ns >= %(since)s{conditions}
+FROM runstate.executions AS x WHERE x.ended_at_ns IS NOT NULL AND x.ended_at_ns >= %(since)s{{conditions}}
+  AND (x.state = '{ExecutionState.COMPLETED.value}' OR NOT {is_followed("x", "runstate.")})
 GROUP BY x.state, span
 """
 

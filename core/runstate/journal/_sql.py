@@ -18,6 +18,7 @@ from typing import Final
 
 from .._records import Selection
 from .._states import INITIAL, LIVE, ExecutionState, Phase
+from ._notice_rules import is_followed
 from ._rules import (
     ENTRY_CHANGED,
     EVENT_COLUMNS,
@@ -198,6 +199,7 @@ FROM (SELECT x.state, count(*), NULL, min(x.number) AS first
 UNION ALL
 SELECT x.state, count(*), x.updated_at_ns / :span * :span, NULL, NULL
 FROM executions AS x WHERE {has_ended("x.state")} AND x.updated_at_ns >= :since{{conditions}}
+  AND (x.state = '{ExecutionState.COMPLETED.value}' OR NOT {is_followed("x", "")})
 GROUP BY x.state, 3
 """
 

@@ -182,7 +182,8 @@ class MemoryJournal(MemoryOutbox):
             ):  # nearly in the order of their ends: each is stamped before it is handed on
                 if log.last.at_ns < since_ns - _STAMPED_BEFORE_NS:
                     break
-                if log.last.at_ns >= since_ns and (user_id is None or log.created.user_id == user_id):
+                is_wanted = user_id is None or log.created.user_id == user_id
+                if log.last.at_ns >= since_ns and is_wanted and not self._is_followed(log.created):
                     key = log.last.at_ns // span_ns * span_ns, log.state
                     ended[key] = ended.get(key, 0) + 1
         return Census(live, oldest, by_time(Ends(*key, count) for key, count in ended.items()))

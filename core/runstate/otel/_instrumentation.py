@@ -118,6 +118,8 @@ class Instrumentation:
         self._spans = spans
         self._lock = threading.Lock()
         self._lives: dict[str, Life] = {}
+        self._places: set[tuple[str, int]] = set()
+        """The places of those in their chains. An attempt that ends while the next one lives is tried again."""
         self._own = frozenset({tracker.incarnation})
         self._is_closing = threading.Event()
         self._is_open = True
@@ -314,6 +316,8 @@ class Instrumentation:
                 self._ended(life, entry)
             with self._lock:
                 self._lives.pop(entry.execution_id, None)
+            if life is not None:
+                self._places.discard(life.place)
 
     def _ended(self, life: Life | None, end: Transition) -> None:
         if life is None:  # somebody else's, buried by this process
@@ -323,13 +327,17 @@ class Instrumentation:
                 "runstate: execution %s has no beginning in the journal; its end is not told", end.execution_id
             )
             return
-        self._meters.ended(life, end, is_agent_span=self._spans.is_agent_span(life.origin))
+        first, attempt = life.place
+        is_followed = (first, attempt + 1) in self._places
+        is_agent_span = self._spans.is_agent_span(life.origin)
+        self._meters.ended(life, end, is_agent_span=is_agent_span, is_followed=is_followed)
         self._spans.ended(life, end)
 
     def _remember(self, life: Life | None) -> None:
         if life is not None:
             with self._lock:
                 self._lives[life.created.execution_id] = life
+            self._places.add(life.place)
 
     def _snapshot(self) -> Sequence[Life]:
         with self._lock:
@@ -340,6 +348,7 @@ class Instrumentation:
         self._take_back()
         with self._lock:
             self._lives.clear()
+            self._places.clear()
         if _instrumented.get(self._tracker) is self:
             del _instrumented[self._tracker]
             _told[self._tracker] = self._position
@@ -349,6 +358,7 @@ class Instrumentation:
         """Follow in a forked child too, from its first execution on: it has the parent's providers, and executions of its own."""
         self._lock = threading.Lock()
         self._lives = {}
+        self._places = set()
         self._own = frozenset({self._tracker.incarnation})
         self._buried = {}
         self._subscription = None

@@ -38,6 +38,11 @@ class Life:
             if isinstance(entry, Transition):
                 self.state = entry.target
 
+    @property
+    def place(self) -> tuple[str, int]:
+        """Its place in a chain: the first execution, and which attempt it is."""
+        return self.created.retry_of or self.created.execution_id, self.created.attempt
+
     @classmethod
     def told(cls, entries: Iterable[Entry]) -> Life | None:
         """Make one of an execution's log; None if the log lacks its beginning."""

@@ -49,6 +49,9 @@ class Meters:
         self._errors = Names()
         self._created = meter.create_counter("runstate.executions.created", "{execution}", "Executions created")
         self._ended = meter.create_counter("runstate.executions.ended", "{execution}", "Executions ended")
+        self._retried = meter.create_counter(
+            "runstate.executions.retried", "{execution}", "Ends that another attempt follows"
+        )
         self._warned = meter.create_counter("runstate.executions.warned", "{warning}", "Verdicts that threatened")
         buckets = names.AGENT_BUCKETS
         self._durations = meter.create_histogram(
@@ -82,6 +85,7 @@ class Meters:
                 for cause in causes:
                     labels: Labels = {names.AGENT: label, names.STATE: state.value, names.CAUSE: cause.value}
                     self._ended.add(0, labels)
+                self._retried.add(0, {names.AGENT: label, names.STATE: state.value})
         return label
 
     def begun(self, life: Life) -> None:
@@ -92,12 +96,14 @@ class Meters:
         """A verdict threatens one."""
         self._warned.add(1, {names.AGENT: self.know(life.created.agent), names.CAUSE: warning.cause.value})
 
-    def ended(self, life: Life, end: Transition, *, is_agent_span: bool) -> None:
+    def ended(self, life: Life, end: Transition, *, is_agent_span: bool, is_followed: bool) -> None:
         """This process has recorded an end."""
         agent, cause = self.know(life.created.agent), "" if end.cause is None else end.cause.value
         seconds = seconds_between(life.created.at_ns, end.at_ns)
         self._lag.record(seconds_between(end.at_ns, time.time_ns()))
         self._ended.add(1, {names.AGENT: agent, names.STATE: end.target.value, names.CAUSE: cause})
+        if is_followed:
+            self._retried.add(1, {names.AGENT: agent, names.STATE: end.target.value})
         self._durations.record(seconds, {names.AGENT: agent, names.STATE: end.target.value})
         if is_agent_span:
             labels: Labels = {names.AGENT: agent}

@@ -95,16 +95,15 @@ class Reader(Protocol):
 class _Known:
     """What is remembered of a live execution."""
 
-    __slots__ = ("began", "is_followed", "tool", "was_seen")
+    __slots__ = ("began", "tool", "was_seen")
 
     def __init__(self, began: Created, *, was_seen: bool) -> None:
         self.began = began
         self.was_seen = was_seen
         """Whether its creation came by here, so that what follows it will as well."""
-        self.is_followed = False
         self.tool: Tool | None = None
 
-    def place(self) -> dict[str, Any]:
+    def facts(self) -> dict[str, Any]:
         """Its place in a chain, as every client event has it."""
         return {"message_id": self.began.message_id, "retry_of": self.began.retry_of, "attempt": self.began.attempt}
 
@@ -121,8 +120,8 @@ class Fold:
         self._reader = reader
         self._of_one = of_one
         self._live: dict[str, _Known] = {}
-        self._chains: dict[tuple[str, int], _Known] = {}
-        """The live executions by their chain's first one and their place in it."""
+        self._places: set[tuple[str, int]] = set()
+        """The live executions' places: their chain's first one, and which attempt they are."""
 
     async def tell(self, event: Event) -> tuple[ClientEvent, ...]:
         """Return the client events of the next event: none, one or two.
@@ -145,20 +144,15 @@ class Fold:
             self._forget(known.began)
         else:
             known.tool = _tool_after(tool, entry)
-        return _numbered(event.position, _told(tool, entry), known.place(), is_passing=is_passing)
+        return _numbered(event.position, _told(tool, entry), known.facts(), is_passing=is_passing)
 
     def _begin(self, known: _Known) -> None:
-        began = known.began
-        self._live[began.execution_id] = known
-        self._chains[_place(began)] = known
-        if began.retry_of is not None:
-            before = self._chains.get((began.retry_of, began.attempt - 1))
-            if before is not None:
-                before.is_followed = True
+        self._live[known.began.execution_id] = known
+        self._places.add(_place(known.began))
 
     def _forget(self, began: Created) -> None:
         del self._live[began.execution_id]
-        self._chains.pop(_place(began), None)
+        self._places.discard(_place(began))
 
     async def _look_up(self, entry: Transition | PhaseChange) -> _Known:
         """Find out what an execution was doing whose beginning was not seen."""
@@ -174,10 +168,11 @@ class Fold:
         return known
 
     async def _is_followed(self, known: _Known, end: Transition) -> bool:
-        if known.is_followed or known.was_seen or end.target is ExecutionState.COMPLETED:
-            return known.is_followed
-        following = known.began.attempt + 1
-        return any(one.attempt == following for one in await self._reader.chain(end.execution_id))
+        first, attempt = _place(known.began)
+        is_followed = (first, attempt + 1) in self._places
+        if is_followed or known.was_seen or end.target is ExecutionState.COMPLETED:
+            return is_followed
+        return any(one.attempt == attempt + 1 for one in await self._reader.chain(end.execution_id))
 
 
 def _place(began: Created) -> tuple[str, int]:
