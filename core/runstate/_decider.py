@@ -41,6 +41,7 @@ OWNER: Final = "owner"
 CALLER: Final = "caller"
 """Observer of an end that came by id."""
 
+_OWNERS: Final = frozenset({OWNER, CALLER})
 _PENDING: Final = ExecutionState.PENDING
 _TRANSITIONS: Final = dict(
     TRANSITIONS
@@ -129,7 +130,7 @@ class Decider(Registry):
         live.offset_ns = at_ns - now_ns
         live.state = INITIAL
         live.seq = 1
-        live.phase = live.end = live.loop = live.lost = live.succession = live.watchers = None
+        live.phase = live.end = live.loop = live.lost = live.left = live.succession = live.watchers = None
         live.beat_ns = now_ns
         live.beats = live.warnings = 0
         live.closed = live.is_entering = False
@@ -235,6 +236,8 @@ class Decider(Registry):
         with live.lock:
             source = live.state
             if target not in _TRANSITIONS[source] or (known is not source and known is not None) or live.closed:
+                if live.left is not None and observer in _OWNERS:
+                    self._hand_on_late(live, target, cause, error, result_json, observer, reason)
                 self._refuse_move(live, known, target)
             if cause not in _CAUSES[target]:
                 accepted = ", ".join(sorted(one.name for one in CAUSES[target]))
@@ -283,6 +286,38 @@ class Decider(Registry):
         if live.watchers is not None:
             self._notify(live)
         return entry
+
+    def _hand_on_late(
+        self,
+        live: Live,
+        target: ExecutionState,
+        cause: Cause,
+        error: str | None,
+        result_json: bytes | None,
+        observer: str,
+        reason: str | None,
+    ) -> None:
+        """Hand on an end that the journal will refuse, as a fence has taken the execution: it is kept there as its rejected end."""
+        buffer, left = self._buffer, live.left
+        if left is None or buffer.closed or target not in _TRANSITIONS[left[0]] or cause not in _CAUSES[target]:
+            return
+        if result_json is not None and len(result_json) > SMALL:
+            try:
+                buffer.reserve(len(result_json))
+            except RunstateError:
+                return  # there is no room for what nobody gets as an answer
+        live.left = None
+        now_ns, phase = self.monotonic_ns(), live.phase
+        doing, detail = (None, None) if phase is None else (phase.phase, phase.detail)
+        evidence = Evidence(observer, live.beats, max(0, now_ns - live.beat_ns) / 1e9, doing, detail, None, reason)
+        self._late.add(live.execution_id)
+        (source, seq), at_ns, owner = left, now_ns + live.offset_ns, live.created.incarnation
+        entry = Transition(
+            live.execution_id, seq + 1, at_ns, source, target, owner, cause, evidence, error, result_json
+        )
+        buffer.entries.append(entry)
+        if buffer.idle:
+            buffer.wake.set()
 
     def enter_phase(self, live: Live, phase: Phase, detail: str | None) -> None:
         """Record what a live execution does now. Counts as a sign of life.

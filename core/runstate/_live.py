@@ -27,6 +27,7 @@ class Live:
         "end",
         "execution_id",
         "is_entering",
+        "left",
         "lock",
         "loop",
         "lost",
@@ -64,6 +65,8 @@ class Live:
     warnings: int
     """How many were recorded."""
     lost: RunstateError | None
+    left: tuple[ExecutionState, int] | None
+    """The state and the seq that it had when it was taken from this process, until its owner has tried to end it."""
     succession: Callable[[ExecutionState, ExecutionState, Cause], None] | None
     """Told of its end, as source, target and cause, under its lock and before the end is handed on: who sees the end then sees what
     follows it as well. It neither blocks nor raises."""
@@ -115,6 +118,8 @@ class Live:
     def lose(self, loss: Loss) -> None:
         """Nothing can happen to it here any more: it was taken from this process."""
         with self.lock:
+            if not self.closed:
+                self.left = self.state, self.seq
             self.lost = loss.error
             self.closed = True
             self.end = loss.end  # also in the place of an end of our own, which does not stand

@@ -9,12 +9,14 @@ from __future__ import annotations
 import copy
 import threading
 from collections.abc import Callable, Mapping
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from ._deadlines import Deadlines
-from ._errors import NotOwnerError, RunstateError
+from ._errors import FencedError, NotOwnerError, RunstateError
 from ._live import Live, Loss, fenced
 from ._states import CAUSES, Cause, ExecutionState
+
+_TAKEN_AT_MOST: Final = 1_000
 
 
 class Counts(NamedTuple):
@@ -39,6 +41,10 @@ class Registry:
         self.live: dict[str, Live] = {}
         self._in_blocks: dict[str, Live] = {}
         """Those that a block waits for: their ends may be refused after they have left."""
+        self._taken: dict[str, Live] = {}
+        """The newest of those that a fence has taken: their owner may still try to end them, by id too."""
+        self._late: set[str] = set()
+        """Of which an end is on its way that the journal will refuse. Who tried it has been told."""
         self._deadlines = deadlines
         self._closing = False
         self._counts_lock = threading.Lock()
@@ -86,11 +92,26 @@ class Registry:
             if live is not None:
                 live.lose(loss)
                 self._forget(live)
+                if isinstance(loss.error, FencedError):
+                    self._taken[execution_id] = live
+                    if len(self._taken) > _TAKEN_AT_MOST:
+                        del self._taken[next(iter(self._taken))]
                 with self._counts_lock:
                     self._lost += 1
                 self._notify(live)
             elif (ended := self._in_blocks.get(execution_id)) is not None:
                 ended.lose(loss)
+
+    def taken(self, execution_id: str) -> Live | None:
+        """One that a fence has taken, if that is remembered."""
+        return self._taken.get(execution_id)
+
+    def is_told(self, execution_id: str) -> bool:
+        """Whether who tried the end that the journal has refused now was told so by the call."""
+        if execution_id not in self._late:
+            return False
+        self._late.discard(execution_id)
+        return True
 
     def enter_block(self, live: Live) -> None:
         """A block waits for this execution, also when it has ended, until that is durable. Its body has not begun."""
@@ -122,6 +143,8 @@ class Registry:
         """Start afresh in a forked child: the executions stay the parent's. Locks are replaced, as others held them."""
         abandoned, self.live = self.live, {}
         self._in_blocks = {}
+        self._taken = {}
+        self._late = set()
         for live in abandoned.values():
             live.lock = threading.Lock()
             live.lost = NotOwnerError(live.execution_id, self.incarnation)

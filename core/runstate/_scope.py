@@ -30,6 +30,7 @@ durability goes on through cancellations, which are delivered afterwards.
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from contextvars import ContextVar
 from types import TracebackType
 from typing import Final, Literal, TypeAlias
@@ -45,6 +46,7 @@ from ._errors import (
     JournalError,
     NoExecutionError,
     NoOutcomeError,
+    RunstateError,
     describe,
 )
 from ._execution import Execution
@@ -114,6 +116,11 @@ class ExecutionScope:
         if live is None:
             return
         said: Transition | None = None
+        if live.left is not None:  # the answer is another one, and this one is kept beside it
+            with suppress(RunstateError):
+                encoded = encode_json("result", result, self._decider.limits.result_bytes)
+                self._decider.end(live, None, ExecutionState.COMPLETED, self._completed_as, None, encoded)
+            return
         if live.closed:
             said = live.end
             if result is None or said is None or said.target is not ExecutionState.COMPLETED:
@@ -232,7 +239,8 @@ class ExecutionScope:
 
     def _end(self, live: Live, error: BaseException | None) -> None:
         """Give the execution its end unless it has one."""
-        if live.closed:
+        failed = isinstance(error, Exception) and not isinstance(error, FencedError | TimeoutError)
+        if live.closed and not (failed and live.left is not None):
             return
         reason: str | None = None
         if error is None:

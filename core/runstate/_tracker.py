@@ -245,7 +245,7 @@ class ExecutionTracker(ExecutionCreator):
             JournalError: It cannot be recorded.
         """
         report = check_report(state, error, result, cause, evidence, self._limits)
-        live = self._find_live(execution_id)
+        live = self._find_live(execution_id) or self._decider.taken(execution_id)
         if live is None:
             raise self._refusal(self.get(execution_id), state)
         if not state.is_terminal:

@@ -101,6 +101,55 @@ def test_moves_handles_and_durable_ends(zombie: Zombie) -> None:
             call()
 
 
+@pytest.mark.parametrize("way", ["handle", "by id", "block", "agent", "failing agent"])
+def test_what_ends_long_after_its_fence_is_kept(zombie: Zombie, way: str) -> None:
+    """A worker that knows that it was fenced still records what its work came to: once, as the rejected end, in whatever way it ends."""
+    tracker = zombie.tracker
+
+    def fenced() -> str:
+        zombie.bury()
+        _renewal_is_due(tracker)
+        (execution_id,) = [one.execution_id for one in tracker.find(limit=1)]
+        assert execution_id not in tracker._decider.live
+        return execution_id
+
+    if way in {"handle", "by id"}:
+        run = tracker.create(**WHO).run()
+        tracker.flush()
+        execution_id = fenced()
+        for answer in ("the result", "again"):
+            with pytest.raises(FencedError):
+                if way == "handle":
+                    run.complete(answer)
+                else:
+                    tracker.update_execution_state(execution_id, ExecutionState.COMPLETED, result=answer)
+    elif way == "block":
+        with pytest.raises(FencedError), tracker.execution(**WHO) as block:
+            execution_id = fenced()
+            block.complete("the result")
+    else:
+
+        @tracker.agent("late")
+        def agent() -> str:
+            fenced()
+            if way == "agent":
+                return "the result"
+            raise ZeroDivisionError
+
+        outcome = agent.bind(thread_id="t-1", user_id="u-1")()
+        assert isinstance(outcome, Died)
+        execution_id = outcome.execution_id
+    tracker.flush()
+    assert tracker.get(execution_id).state is ExecutionState.DEAD
+    rejected = tracker.rejected(execution_id)
+    assert rejected is not None
+    if way == "failing agent":
+        assert (rejected.move.target, rejected.move.error) == (ExecutionState.FAILED, "ZeroDivisionError: ")
+    else:
+        assert (rejected.move.target, rejected.move.result) == (ExecutionState.COMPLETED, "the result")
+    assert tracker.statistics().rejected >= 1
+
+
 @pytest.mark.parametrize("body", ["completes", "does nothing", "raises", "is still in it"])
 def test_a_block(zombie: Zombie, body: str) -> None:
     """FencedError leaves a block whose execution was buried, however the block is left; an exception of its own goes on."""
