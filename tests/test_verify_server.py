@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
-from urllib.parse import quote
+from pathlib import Path
+from urllib.parse import quote, urlsplit
 
 import pytest
 
@@ -109,6 +111,44 @@ def test_a_rule_that_is_switched_off_is_found(damaged: str, said: str) -> None:
     (finding,) = runstate.verify(damaged)
     assert said in finding.message
     assert finding.rule in {"schema", "meta"}
+
+
+@pytest.fixture(params=["writer", "reader"])
+def granted(damaged: str, request: pytest.FixtureRequest) -> Iterator[str]:
+    """The damaged journal's URL for a role with the rights that docs/fleet.md gives it."""
+    page = (Path(__file__).parent.parent / "docs" / "fleet.md").read_text(encoding="utf-8")
+    (grants,) = re.findall(r"```sql\n(GRANT USAGE.*?)```", page, re.DOTALL)
+    prefix = f"verify_{urlsplit(damaged).path[1:]}"
+    names = [f"{prefix}_{role}" for role in ("writer", "reader")]
+    execute(damaged, *(f"CREATE ROLE {name} LOGIN" for name in names), grants.replace("runstate_", f"{prefix}_"))
+    yield urlsplit(damaged)._replace(netloc=f"{prefix}_{request.param}@").geturl()
+    for name in names:
+        execute(damaged, f"DROP OWNED BY {name}", f"DROP ROLE {name}")
+
+
+def test_the_documented_roles_find_what_the_owner_finds(damaged: str, granted: str) -> None:
+    """With the documented rights a sound journal has no findings, and a counter that was set back is one."""
+    assert runstate.verify(granted) == runstate.verify(damaged) == ()
+    execute(damaged, "SELECT setval('runstate.executions_number_seq', 3), setval('runstate.entries_position_seq', 3)")
+    found = runstate.verify(granted)
+    assert found == runstate.verify(damaged)
+    assert [finding.message.partition(" ")[0] for finding in found] == ["executions.number", "entries.position"]
+
+
+def test_a_counter_that_may_not_be_seen_is_no_finding(damaged: str, granted: str) -> None:
+    """A role without the right on the counters says nothing about them, and still finds the rest."""
+    execute(damaged, f"REVOKE SELECT ON ALL SEQUENCES IN SCHEMA runstate FROM {urlsplit(granted).username}")
+    assert runstate.verify(granted) == ()
+    execute(damaged, SWITCHED_OFF["trigger"])
+    assert [finding.rule for finding in runstate.verify(granted)] == ["schema"]
+
+
+def test_a_counter_that_has_never_counted_is_found(damaged: str) -> None:
+    """To who may see the counters, one that was started anew is a finding."""
+    execute(damaged, "ALTER SEQUENCE runstate.entries_position_seq RESTART")
+    (finding,) = runstate.verify(damaged)
+    assert finding.rule == "meta"
+    assert "its counter says None" in finding.message
 
 
 def test_what_is_no_journal_is_a_finding(damaged: str) -> None:

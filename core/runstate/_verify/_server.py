@@ -60,11 +60,14 @@ WHERE ended_at_ns IS NOT NULL AND ended_at_ns <> updated_at_ns ORDER BY number
 _COUNTED: Final = b"""
 SELECT 'executions.number', (SELECT max(number) FROM runstate.executions), last_value
 FROM pg_sequences WHERE schemaname = 'runstate' AND sequencename = 'executions_number_seq'
+  AND has_sequence_privilege(to_regclass('runstate.executions_number_seq'), 'SELECT, USAGE')
 UNION ALL
 SELECT 'entries.position', greatest((SELECT max(position) FROM runstate.entries),
                                     (SELECT nullif(value, 0) FROM runstate.meta WHERE key = 'pruned')), last_value
 FROM pg_sequences WHERE schemaname = 'runstate' AND sequencename = 'entries_position_seq'
+  AND has_sequence_privilege(to_regclass('runstate.entries_position_seq'), 'SELECT, USAGE')
 """
+"""The counters that this role may see: of the others `last_value` is NULL, as if they had never counted."""
 _FUNCTIONS: Final = b"SELECT proname, prosrc FROM pg_proc WHERE pronamespace = 'runstate'::regnamespace"
 _TRIGGERS: Final = b"""
 SELECT t.tgname, t.tgenabled = 'O' FROM pg_trigger AS t JOIN pg_class AS c ON c.oid = t.tgrelid
