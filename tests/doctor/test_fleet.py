@@ -8,11 +8,13 @@ import signal
 import pytest
 
 import runstate
-from runstate import ExecutionState, _doctor, diagnose
+from runstate import Cause, ExecutionState, _doctor, diagnose
+from runstate._burial import bury
+from runstate._clock import SystemClock
 
 from ..fleet.processes import Other
 from ..forging import populate_fleet
-from ..journal.entries import WORKER, created, life, moved
+from ..journal.entries import OTHER_WORKER, WORKER, created, life, moved
 from ..journal.servers import wait_until
 from .wards import OK, PROBLEM, WARNING, Ward, ago, amiss, the
 
@@ -127,6 +129,18 @@ def test_a_workers_wrong_clock_is_named(here: Ward, seconds: float, said: str) -
     assert f"worker {WORKER}" in one.found
     assert said in one.found
     assert re.search(r"59\.\d s|60 s" if seconds > 0 else r"1:00:0\d|0:59:59", one.found)
+
+
+def test_the_clock_of_who_buries_is_not_blamed_for_that_of_the_dead(here: Ward) -> None:
+    """A burial that is not before the dead worker's last entry says nothing of the burier's clock, but names whose it is."""
+    for name in (WORKER, OTHER_WORKER):
+        here.journal.join(name, 10.0)
+    here.journal.append(life("x", RUNNING, at_ns=ago(-3_600)))
+    (end,) = bury(here.journal, WORKER, OTHER_WORKER, Cause.PROCESS_EXITED, None, SystemClock())
+    assert end.at_ns > ago(-3_500)
+    one = the(here.place, "clock")
+    assert one.found.startswith(f"the clock of worker {WORKER} is at least ")
+    assert WORKER not in {worker.incarnation for worker in here.journal.workers()}
 
 
 def test_what_was_kept_for_too_long_is_named(here: Ward) -> None:

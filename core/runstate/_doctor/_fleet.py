@@ -35,9 +35,12 @@ _STUCK: Final = (
 _FIRST: Final = f" ORDER BY x.number LIMIT {NAMED}"
 _OVERDUE: Final = "coalesce(x.created_at_ns + x.timeout * 1e9 < {ns}, FALSE)"
 _NEWEST: Final = (
-    "SELECT worker, max(at_ns) AS at_ns FROM (SELECT worker, at_ns FROM {schema}entries "  # noqa: S608 - our own names and numbers
-    f"ORDER BY position DESC LIMIT {RECENT}) AS recent GROUP BY worker"
+    "SELECT w.number, w.incarnation, max(recent.at_ns) AS at_ns FROM (SELECT number, worker, at_ns FROM {schema}entries "  # noqa: S608 - our own names and numbers
+    f"ORDER BY position DESC LIMIT {RECENT}) AS recent "
+    "JOIN {schema}executions AS x ON x.number = recent.number AND x.worker = recent.worker "
+    "JOIN {schema}workers AS w ON w.number = recent.worker GROUP BY w.number, w.incarnation ORDER BY w.number"
 )
+"""Only of what each owns: a burial is never before the last entry of whom it buries, so its time may be the dead worker's."""
 _BEGUN: Final = (
     "SELECT worker, min(created_at_ns) AS at_ns FROM (SELECT worker, created_at_ns FROM {schema}executions "  # noqa: S608 - our own names and numbers
     f"ORDER BY number DESC LIMIT {RECENT}) AS recent GROUP BY worker"
@@ -204,31 +207,29 @@ def _stuck(found: Fleet, well: Sequence[int], condition: str, joined: str = "") 
 
 def _clocks(found: Fleet) -> Iterator[Diagnosis]:
     """Compare the times that workers write with the store's; all that can be known of their clocks are bounds."""
-    newest: dict[int, int] = {row["worker"]: row["at_ns"] for row in found.ask(_NEWEST)}
     begun: dict[int, int] = {row["worker"]: row["at_ns"] for row in found.ask(_BEGUN)}
-    known = {worker.number: worker for worker in found.workers}
     wrong = False
-    for number, at_ns in newest.items():
-        ahead = (at_ns - found.now_ns) / 1e9
+    for row in found.ask(_NEWEST):
+        ahead = (row["at_ns"] - found.now_ns) / 1e9
         if ahead > APART:
             wrong = True
-            yield _clock(
-                known.get(number), number, f"at least {span(ahead)} ahead: it has written a time that is yet to come"
-            )
-    for number, worker in known.items():
-        if worker.started_at_ns is not None and number in begun:
-            behind = (worker.started_at_ns - begun[number]) / 1e9
+            what = f"at least {span(ahead)} ahead: it has written a time that is yet to come"
+            yield _clock(row["incarnation"], what)
+    for worker in found.workers:
+        if worker.started_at_ns is not None and worker.number in begun:
+            behind = (worker.started_at_ns - begun[worker.number]) / 1e9
             if behind > GRACE:
                 wrong = True
-                yield _clock(worker, number, f"about {span(behind)} behind: what it began is older than its joining")
+                what = f"about {span(behind)} behind: what it began is older than its joining"
+                yield _clock(worker.incarnation, what)
     if not wrong:
         yield fine("clock", "no worker's clock is known to be wrong", f"within {span(APART)} of the store's clock")
 
 
-def _clock(worker: Worker | None, number: int, what: str) -> Diagnosis:
+def _clock(incarnation: str, what: str) -> Diagnosis:
     return warning(
         "clock",
-        f"the clock of {f'worker number {number}' if worker is None else _name(worker)} is {what}",
+        f"the clock of worker {incarnation} is {what}",
         f"within {span(APART)} of the store's; no lease goes by it, but the times in the history do",
         "set that machine's clock (NTP)",
     )
