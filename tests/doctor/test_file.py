@@ -165,6 +165,21 @@ def test_a_large_wal_is_named(path: Path, size: int, severity: runstate.Severity
         assert one.severity is severity
 
 
+@pytest.mark.parametrize(("limit", "severity"), [("FULL", PROBLEM), ("SCARCE", WARNING)])
+def test_a_disk_without_room_is_named(
+    path: Path, monkeypatch: pytest.MonkeyPatch, limit: str, severity: runstate.Severity
+) -> None:
+    """Less room on the disk than a journal needs to go on is a problem, less than its WAL may grow to a warning; both say what to do."""
+    small_journal(path)
+    assert amiss(path, "size") == []
+    monkeypatch.setattr(_file, "SCARCE", 1 << 62)
+    monkeypatch.setattr(_file, limit, 1 << 62)
+    one = the(path, "size")
+    assert one.severity is severity
+    assert "left on the disk" in one.found
+    assert "make room" in str(one.advice)
+
+
 def test_no_right_to_the_workers_folder_is_said() -> None:
     """Where another user's folder of workers may not be looked into, that is a warning, and the rest is looked at."""
     with tempfile.TemporaryDirectory(

@@ -9,7 +9,7 @@ at any time, also while all workers write.
 | `rights` | what this user or role may not see |
 | `lock` | who holds on to a lock that others need: SQLite's write lock, an old state that holds the WAL back; PostgreSQL's pen, tables |
 | `session` | PostgreSQL: who idles in a transaction, the oldest snapshot |
-| `size` | of the file and its WAL; of the database, dead rows, the last vacuum |
+| `size` | of the file and its WAL, and the room left on their disk; of the database, dead rows, the last vacuum |
 | `worker` | who is alive, and who is gone, expired, standing still or fenced and has left something live |
 | `execution` | whatever hangs although its owner is well: past its limit, silent |
 | `request` | requests to cancel that nobody carries out |

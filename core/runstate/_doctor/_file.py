@@ -32,6 +32,10 @@ LARGE: Final = 128 << 20
 """Bytes of a WAL that are twice what it is cut to after a checkpoint."""
 HUGE: Final = 1 << 30
 """Bytes of a WAL that fill disks."""
+SCARCE: Final = 64 << 20
+"""Bytes left on the disk to which a WAL may grow before it is cut."""
+FULL: Final = 16 << 20
+"""Bytes left on the disk that a few checkpoints take: one comes every 1,000 pages, some 4 MiB in the WAL and as much in the file."""
 
 _OLDEST: Final = f"SELECT min(updated_at_ns) AS ns FROM executions WHERE {has_ended('state')}"  # noqa: S608 - rendered from the table
 _ROWS: Final = "SELECT count(*) AS many FROM workers"
@@ -207,11 +211,18 @@ def _sizes(file: Path, read: Callable[[str], list[Row]]) -> Iterator[Diagnosis]:
         wal = 0
     left = shutil.disk_usage(real.parent).free
     what = f"the file has {size(real.stat().st_size)}, {size(free)} of them free; the WAL {size(wal)}; {size(left)} are left on the disk"
-    expected = f"a WAL of less than {size(LARGE)}; it is cut to half of that by a checkpoint"
+    expected = f"a WAL of less than {size(LARGE)}, which a checkpoint cuts to half of that, and room for as much"
+    if left < SCARCE:
+        say = problem if left < FULL else warning
+        room = (
+            "make room on that disk, or give it more; on a full one ends are kept in memory and all else is refused, nobody is "
+            "buried, and writers go on by themselves once there is room"
+        )
+        yield say("size", what, expected, room)
     advice = "see who reads an old state above; where nobody does, the next commit takes the WAL in"
     if wal >= HUGE:
         yield problem("size", what, expected, advice)
     elif wal >= LARGE:
         yield warning("size", what, expected, advice)
-    else:
+    elif left >= SCARCE:
         yield fine("size", what, expected)
