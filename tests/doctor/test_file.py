@@ -16,6 +16,7 @@ import pytest
 
 import runstate
 from runstate import (
+    ExecutionState,
     ExecutionTracker,
     InvalidValueError,
     JournalCorruptError,
@@ -27,10 +28,13 @@ from runstate import (
     verify,
 )
 from runstate._doctor import _file, _holders
+from runstate.journal.sqlite import SqliteJournal
 
+from ..fleet.processes import Other
 from ..forging import forge, small_journal
+from ..journal.entries import WORKER, life
 from ..journal.servers import wait_until
-from .wards import OK, PROBLEM, WARNING, amiss, program, the
+from .wards import OK, PROBLEM, WARNING, ago, amiss, program, the
 
 CONNECT = "import sqlite3\nc = sqlite3.connect(sys.argv[1], isolation_level=None)\n"
 
@@ -56,6 +60,42 @@ def test_who_holds_the_write_lock_is_named(path: Path) -> None:
             assert (one.severity, one.topic) == (PROBLEM, "lock")
             assert f"process {holder.pid} (python" in one.found
         assert amiss(path) == []
+
+
+def test_silence_under_a_lock_is_no_workers_fault(path: Path) -> None:
+    """While somebody keeps renewals out, a lease that runs out is a warning that says so, and accuses nobody of standing still."""
+    other = Other(str(path), lease=0.2)
+    try:
+        left = other.ask("begin", 1)
+        with program(CONNECT + "c.execute('BEGIN IMMEDIATE')", str(path)) as holder:
+            wait_until(lambda: amiss(path, "worker"))
+            lock, silent = amiss(path)
+            assert (lock.severity, lock.topic) == (PROBLEM, "lock")
+            assert "has held the write lock for at least 1 s" in lock.found
+            assert (silent.severity, silent.topic, silent.execution_ids) == (WARNING, "worker", tuple(left))
+            assert f"while process {holder.pid} (python" in silent.found
+            assert "stands still" not in silent.found
+            assert "swapped" not in str(silent.advice)
+        wait_until(lambda: not amiss(path))
+    finally:
+        other.end()
+
+
+def test_an_end_that_a_lock_keeps_out_is_no_owners_fault(path: Path) -> None:
+    """While somebody keeps ends out, an execution past its limit and a request that waits are warnings that say so."""
+    journal = SqliteJournal(path)
+    journal.vigil(WORKER)
+    journal.join(WORKER, 60.0)
+    journal.append(life("late", ExecutionState.RUNNING, at_ns=ago(100)))
+    journal.request_cancel("late", "a user")
+    forge(path, "UPDATE workers SET started_at_ns = started_at_ns - 200000000000",
+          "UPDATE requests SET asked_at_ns = asked_at_ns - 60000000000")  # fmt: skip
+    assert {one.severity for one in amiss(path, "execution", "request")} == {PROBLEM}
+    with program(CONNECT + "c.execute('BEGIN IMMEDIATE')", str(path)) as holder:
+        found = amiss(path, "execution", "request")
+        assert [one.severity for one in found] == [WARNING, WARNING]
+        assert all(f"while process {holder.pid} (python) holds the write lock" in one.found for one in found)
+    journal.close()
 
 
 BUSY = """

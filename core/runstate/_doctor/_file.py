@@ -114,14 +114,19 @@ def _diagnosed(file: Path, connection: sqlite3.Connection, *, immutable: bool) -
     now = {"boot_id": boot, "now_ns": clock.monotonic_ns(), "departed": 0}
     workers = [decode_worker({**row, "expired": bool(row["expired"])}) for row in read(_sql_fleet.WORKERS, now)]
     yield fine("schema", f"version {_sql.SCHEMA_VERSION}", "the version that this runstate writes")
-    yield from _locks(file, workers, immutable=immutable)
+    real = Path(os.path.realpath(file))
+    holders = _holders.Holders() if immutable else _holders.look(real, real.with_name(f"{real.name}-shm"))
+    host = socket.gethostname()
+    name = _holders.naming({worker.pid: worker.incarnation for worker in workers if worker.pid and worker.host == host})
+    yield from _locks(real, holders, name)
     yield from _sizes(file, read)
     gone: dict[str, str] = {}
     present: set[str] = set()
     yield from _look_around(file, workers, present, gone)
     now_ns = clock.time_ns()
     live = f"{is_live('x.state')} AND x.seq > 0"
-    found = Fleet(read, "", live, workers, read(_ROWS)[0]["many"], present, gone, now_ns)
+    locker = None if holders is None or holders.writer is None else name(holders.writer)
+    found = Fleet(read, "", live, workers, read(_ROWS)[0]["many"], present, gone, now_ns, locker)
     yield from fleet(found)
     yield from notices(found)
     here = (
@@ -155,19 +160,14 @@ def _look_around(file: Path, workers: list[Worker], present: set[str], gone: dic
             return
 
 
-def _locks(file: Path, workers: list[Worker], *, immutable: bool) -> Iterator[Diagnosis]:
-    host = socket.gethostname()
-    name = _holders.naming({worker.pid: worker.incarnation for worker in workers if worker.pid and worker.host == host})
+def _locks(file: Path, holders: _holders.Holders | None, name: Callable[[int], str]) -> Iterator[Diagnosis]:
     expected = "a commit holds the write lock for milliseconds, and a read keeps its state no longer than that"
-    real = Path(os.path.realpath(file))
-    shared = real.with_name(f"{real.name}-shm")
-    holders = _holders.Holders() if immutable else _holders.look(real, shared)
     if holders is None:
         yield warning(
             "lock", "the kernel does not tell here who holds a lock", expected, "look on a Linux machine, or with lsof"
         )
         return
-    orphans, hidden = _holders.orphaned(real)
+    orphans, hidden = _holders.orphaned(file)
     for pid in orphans:
         yield problem(
             "lock",
@@ -179,14 +179,14 @@ def _locks(file: Path, workers: list[Worker], *, immutable: bool) -> Iterator[Di
     if holders.writer is not None:
         yield problem(
             "lock",
-            f"{name(holders.writer)} has held the write lock for {watched} and committed nothing",
+            f"{name(holders.writer)} has held the write lock for at least {watched} and committed nothing",
             f"{expected}; others wait 5 s for it and then get JournalUnavailableError",
             "look what it does; when it ends, the lock is free and what it has not committed is undone",
         )
     for reader in sorted(holders.readers):
         yield warning(
             "lock",
-            f"{name(reader.pid)} has read the same state for {watched}, which is {counted(holders.frames - reader.frame, 'page')} "
+            f"{name(reader.pid)} has read the same state for at least {watched}, which is {counted(holders.frames - reader.frame, 'page')} "
             "behind; the WAL cannot be taken in while it does, and grows",
             expected,
             "have it end its transaction, or end it",

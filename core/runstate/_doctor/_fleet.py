@@ -65,6 +65,8 @@ class Fleet(NamedTuple):
     """Those that are not, by such a sign, and what was seen."""
     now_ns: int
     """The time of the store, in nanoseconds since the Unix epoch."""
+    locker: str | None = None
+    """Who holds a lock that keeps every renewal out, if somebody does."""
 
     def ask(self, query: str, **parts: object) -> list[Mapping[str, Any]]:
         """Run one of the queries above."""
@@ -126,7 +128,11 @@ def _worker(found: Fleet, worker: Worker) -> Iterator[Diagnosis]:
         say = problem if worker.live else warning
         age = "in another boot of its machine" if worker.renewed_age is None else f"{span(worker.renewed_age)} ago"
         what = f"{name} has renewed its lease of {span(worker.lease or 0.0)} {age} for the last time{left}"
-        if worker.incarnation in found.present:
+        if found.locker is not None:
+            say = warning
+            what += f"; nobody can renew while {found.locker} holds the write lock, so this silence says nothing"
+            settle = "see `lock` above, and ask again when the lock is free: who is well renews within a second"
+        elif worker.incarnation in found.present:
             what += "; its process is there, so it stands still"
             settle = f"look at process {worker.pid} on {worker.host}: it is stopped, starved or swapped out"
         yield say("worker", what, "a worker renews its lease at least four times while it lasts", settle, ids)
@@ -144,9 +150,10 @@ def _executions(found: Fleet, well: Sequence[int]) -> Iterator[Diagnosis]:
     overdue = _OVERDUE.format(ns=found.now_ns - round(GRACE * 1e9))
     late = _stuck(found, well, overdue)
     if late is not None:
-        yield problem(
+        say, excuse = _unless_locked(found)
+        yield say(
             "execution",
-            f"{late.said} past their time limit by more than {span(GRACE)}, and their owners are there: {late}",
+            f"{late.said} past their time limit by more than {span(GRACE)}, and their owners are there: {late}{excuse}",
             "an owner ends an execution as TIMEOUT within milliseconds of its limit",
             "look at those processes: they are starved or stuck, or their clocks are wrong",
             late.ids,
@@ -173,13 +180,21 @@ def _requests(found: Fleet, well: Sequence[int]) -> Iterator[Diagnosis]:
     if waiting is None:
         yield fine("request", "no request to cancel is waiting", f"each is carried out within {span(GRACE)}")
         return
-    yield problem(
+    say, excuse = _unless_locked(found)
+    yield say(
         "request",
-        f"{waiting.said} live, though somebody asked to cancel them more than {span(GRACE)} ago: {waiting}",
+        f"{waiting.said} live, though somebody asked to cancel them more than {span(GRACE)} ago: {waiting}{excuse}",
         "the owner, or who buries it, carries out a request within milliseconds",
         "look at those processes; if one is stuck, kill it, and its executions end as CANCELLED",
         waiting.ids,
     )
+
+
+def _unless_locked(found: Fleet) -> tuple[Callable[..., Diagnosis], str]:
+    """How bad it is that an end is not recorded, and what excuses it."""
+    if found.locker is None:
+        return problem, ""
+    return warning, f"; nobody can record an end while {found.locker} holds the write lock"
 
 
 class _Stuck(NamedTuple):
