@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 import sqlite3
 from collections.abc import Callable, Iterator
@@ -19,6 +20,7 @@ from runstate.journal.sqlite import SqliteJournal
 from .commands import CONTROL, HOSTILE, Output, run
 from .fleet.processes import Other
 from .forging import fleet_journal, forge, small_journal
+from .journal.servers import wait_until
 
 
 @pytest.fixture
@@ -87,6 +89,40 @@ def test_workers_is_readable_at_any_width(
     if columns >= 80:
         assert "10.00 s" in printed
         assert " ago" in printed
+
+
+def test_a_killed_worker_is_not_called_alive(other: Other, place: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """Whose process was killed with nobody near is GONE, in the list and as an owner, with what shows it; the doctor counts it out."""
+    (execution_id,) = other.ask("begin", 1)
+    assert "ALIVE" in run(capsys, "workers", place)
+    other.kill()
+    said = "its process is gone: the kernel has let go of its lock; nobody has fenced it yet"
+    for command in (("workers", place), ("show", execution_id, place)):
+        printed = run(capsys, *command).squeezed
+        assert f"{other.incarnation} GONE" in printed
+        assert said in printed
+        assert "ALIVE" not in printed
+    (worker,) = json.loads(run(capsys, "workers", place, "--json"))
+    assert (worker["state"], worker["gone"]) == ("alive", said.partition(";")[0])
+    printed, _ = fails(capsys, 1, "doctor", place)
+    assert "0 workers alive, 1 gone or silent, 1 live execution;" in printed.squeezed
+
+
+def test_a_lease_that_has_run_out_is_not_called_alive(place: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """A worker that stands still is ALIVE with a question mark, and under the list is when its lease ran out; the doctor counts it out."""
+    other = Other(place, lease=0.2)
+    (execution_id,) = other.ask("begin", 1)
+    other.send(signal.SIGSTOP)
+    try:
+        wait_until(lambda: "ALIVE?" in run(capsys, "workers", place))
+        for command in (("workers", place), ("show", execution_id, place)):
+            printed = run(capsys, *command).squeezed
+            assert f"{other.incarnation} ALIVE?" in printed
+            assert re.search(r"its lease ran out .* ago: gone unless it comes back", printed)
+        printed, _ = fails(capsys, 1, "doctor", place)
+        assert "0 workers alive, 1 gone or silent, 1 live execution;" in printed.squeezed
+    finally:
+        other.end()
 
 
 def test_nobody_is_no_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

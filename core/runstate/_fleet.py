@@ -71,6 +71,9 @@ class Worker(NamedTuple):
     """When it left, in nanoseconds since the Unix epoch, if it has left."""
     fence: Fence | None = None
     """Why it counts as dead, if it does."""
+    gone: str | None = None
+    """What shows that its process is gone although nobody has fenced it yet, for people: on a file, the kernel has let go of its lock.
+    None where nothing shows it, or nobody can tell: on a server, and for a reader who may not look into the folder of workers."""
 
     @property
     def state(self) -> WorkerState:

@@ -221,7 +221,7 @@ def test_a_disk_without_room_is_named(
 
 
 def test_no_right_to_the_workers_folder_is_said() -> None:
-    """Where another user's folder of workers may not be looked into, that is a warning, and the rest is looked at."""
+    """Where another user's folder of workers may not be looked into, that is a warning, and the rest is looked at, workers too."""
     with tempfile.TemporaryDirectory(
         dir="/tmp"
     ) as directory:  # which every user can reach, unlike the tests' own folder
@@ -237,6 +237,8 @@ def test_no_right_to_the_workers_folder_is_said() -> None:
                 if user == 0:  # whom nothing is forbidden
                     os.seteuid(pwd.getpwnam("nobody").pw_uid)
                 one = the(path)
+                with runstate.open(path, read_only=True) as reader:
+                    assert [worker.gone for worker in reader.workers()] == [None]
             finally:
                 os.seteuid(user)
                 folder.chmod(0o700)

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any, Final
 from urllib.parse import quote
 
-from .. import _presence
 from .._clock import SystemClock, boot_id
 from .._errors import JournalCorruptError, JournalUnavailableError, JournalVersionError, describe
 from .._fleet import Worker
@@ -20,7 +19,7 @@ from .._fleet_codec import decode_worker
 from ..journal import _sql, _sql_fleet
 from ..journal._rules import has_ended, is_live
 from ..journal._sqlite_file import translated
-from ..journal._sqlite_vigil import SEEN, file_name, folder_of
+from ..journal._sqlite_vigil import SEEN, folder_of, is_there
 from . import _holders
 from ._diagnosis import Diagnosis, counted, fine, problem, size, span, warning
 from ._fleet import Fleet, fleet, retention
@@ -141,23 +140,21 @@ def _diagnosed(file: Path, connection: sqlite3.Connection, *, immutable: bool) -
 
 def _look_around(file: Path, workers: list[Worker], present: set[str], gone: dict[str, str]) -> Iterator[Diagnosis]:
     """Find out who of the workers is there, as the kernel knows it."""
-    folder = folder_of(file)
     for worker in workers:
-        mark = file_name(worker.incarnation)
         try:
-            if (folder / mark).exists():
-                if _presence.is_gone(folder, mark):
-                    gone[worker.incarnation] = SEEN
-                else:
-                    present.add(worker.incarnation)
+            there = is_there(file, worker.incarnation)
         except OSError as error:
             yield warning(
                 "rights",
-                f"{folder} cannot be looked into ({error.strerror}), so only leases tell who is there",
+                f"{folder_of(file)} cannot be looked into ({error.strerror}), so only leases tell who is there",
                 "the folder belongs to the user who runs the workers",
                 "ask again as that user",
             )
             return
+        if there is False:
+            gone[worker.incarnation] = SEEN
+        elif there:
+            present.add(worker.incarnation)
 
 
 def _locks(file: Path, holders: _holders.Holders | None, name: Callable[[int], str]) -> Iterator[Diagnosis]:

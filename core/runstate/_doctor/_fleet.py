@@ -76,12 +76,15 @@ class Fleet(NamedTuple):
 def fleet(found: Fleet) -> Iterator[Diagnosis]:
     """Yield what is to be said of a fleet."""
     ailing = {worker.number: said for worker in found.workers for said in _worker(found, worker)}
-    alive = [worker for worker in found.workers if worker.state is WorkerState.ALIVE]
+    known = [worker for worker in found.workers if worker.state is WorkerState.ALIVE]
+    alive = [worker for worker in known if not worker.expired and worker.incarnation not in found.gone]
+    lost = len(known) - len(alive)
     yield from ailing.values()
     live = sum(worker.live for worker in found.workers)
     yield fine(
         "worker",
-        f"{counted(len(alive), 'worker')} alive, {counted(live, 'live execution')}; {counted(found.rows, 'worker')} known in all",
+        f"{counted(len(alive), 'worker')} alive{f', {lost:,} gone or silent' if lost else ''}, {counted(live, 'live execution')}; "
+        f"{counted(found.rows, 'worker')} known in all",
         "every worker that is alive renews its lease, and who is gone has nothing live",
     )
     well = [worker.number for worker in found.workers if worker.number not in ailing]

@@ -20,7 +20,7 @@ _SEVERITIES: Final = {Severity.OK: "green", Severity.WARNING: "yellow", Severity
 
 
 def workers_view(workers: Sequence[Worker]) -> RenderableType:
-    """Workers, one a row; under them who fenced whom, and why."""
+    """Workers, one a row; under them who is not heard of, who fenced whom, and why."""
     columns = {
         "worker": [shown(worker.incarnation, "bold") for worker in workers],
         "state": [worker_text(worker) for worker in workers],
@@ -35,16 +35,30 @@ def workers_view(workers: Sequence[Worker]) -> RenderableType:
     }
     by_importance = ("worker", "state", "live", "renewed", "lease", "pid", "joined (UTC)", "host")
     listing = Listing(columns, by_importance, right={"live", "renewed", "lease", "pid"})
-    fenced = [worker for worker in workers if worker.fence is not None]
-    return Group(listing, "", *map(_fence_view, fenced)) if fenced else listing
+    said = [(worker, text) for worker in workers if (text := silence_text(worker) or fence_text(worker))]
+    return Group(listing, "", *(_said_view(worker, text) for worker, text in said)) if said else listing
 
 
 def worker_text(worker: Worker) -> Text:
     """A worker's state by its name, in its colour."""
-    text = Text(worker.state.name, _STATES[worker.state])
+    if worker.state is WorkerState.ALIVE and worker.gone is not None:
+        return Text("GONE", "bold red")
     if worker.state is WorkerState.ALIVE and worker.expired:
-        text.append(" expired", "yellow")
-    return text
+        return Text("ALIVE?", "yellow")
+    return Text(worker.state.name, _STATES[worker.state])
+
+
+def silence_text(worker: Worker) -> Text:
+    """Why a worker may be gone although nobody has fenced it; nothing if it is well, or the journal knows it to be gone."""
+    if worker.state is not WorkerState.ALIVE:
+        return Text("")
+    if worker.gone is not None:
+        return shown(worker.gone).append("; nobody has fenced it yet")
+    if not worker.expired or worker.lease is None:
+        return Text("")
+    if worker.renewed_age is None:
+        return Text("its lease is of another boot of its machine: it is gone")
+    return Text(f"its lease ran out {span(max(0.0, worker.renewed_age - worker.lease))} ago: gone unless it comes back")
 
 
 def _renewed(worker: Worker) -> Text:
@@ -53,8 +67,8 @@ def _renewed(worker: Worker) -> Text:
     return Text("before a reboot" if worker.renewed_age is None else f"{span(worker.renewed_age)} ago")
 
 
-def _fence_view(worker: Worker) -> RenderableType:
-    return Group(shown(worker.incarnation, "bold"), Padding(fence_text(worker), (0, 0, 0, 4), expand=False))
+def _said_view(worker: Worker, said: Text) -> RenderableType:
+    return Group(shown(worker.incarnation, "bold"), Padding(said, (0, 0, 0, 4), expand=False))
 
 
 def fence_text(worker: Worker) -> Text:
@@ -73,7 +87,10 @@ def owner_text(incarnation: str, owner: Worker | None) -> Text:
         return text
     text.append("  ").append_text(worker_text(owner))
     if owner.state is WorkerState.ALIVE:
-        return text.append(", its lease renewed ").append_text(_renewed(owner)) if owner.lease is not None else text
+        if owner.lease is not None:
+            text.append(", its lease renewed ").append_text(_renewed(owner))
+        silence = silence_text(owner)
+        return text.append("\n").append_text(silence) if silence else text
     return text if owner.fence is None else text.append("\n").append_text(fence_text(owner))
 
 

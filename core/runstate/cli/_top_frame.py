@@ -295,7 +295,11 @@ def _worker_columns(workers: Sequence[Worker]) -> list[Column[Worker]]:
 
 def _workers_in_order(workers: Sequence[Worker]) -> list[Worker]:
     """Those that are not well first, then the busiest."""
-    return sorted(workers, key=lambda one: (one.state is WorkerState.ALIVE and not one.expired, -one.live))
+
+    def is_well(worker: Worker) -> bool:
+        return worker.state is WorkerState.ALIVE and not worker.expired and worker.gone is None
+
+    return sorted(workers, key=lambda one: (is_well(one), -one.live))
 
 
 def _end_columns(ends: Sequence[Unhappy], now_ns: int, width: int) -> list[Column[Unhappy]]:

@@ -16,12 +16,12 @@ from typing import Final
 from .._checks import seconds
 from .._clock import Clock, SystemClock, boot_id
 from .._errors import InvalidValueError, JournalUnavailableError, UnknownExecutionError
-from .._fleet import CancelRequest, Fence, Peer, RejectedMove, Unsettled, Worker, check_fence, fence_of
+from .._fleet import CancelRequest, Fence, Peer, RejectedMove, Unsettled, Worker, WorkerState, check_fence, fence_of
 from .._fleet_codec import decode_peer, decode_rejected, decode_request, decode_worker
 from .._states import Cause
 from . import Vigil, _sql_fleet, _sqlite_vigil
 from ._rows import Row, Value, unsettled_of
-from ._sqlite_file import SqliteFile
+from ._sqlite_file import SqliteFile, translated
 
 _ENTRY: Final = (
     *("execution_id", "seq", "at_ns", "worker", "source", "target", "phase", "detail", "cause", "error"),
@@ -75,12 +75,14 @@ class SqliteFleet(SqliteFile):
     def worker(self, incarnation: str, /) -> Worker | None:
         """Read one worker. See `Fleet.worker`."""
         with self._reading() as connection:
-            return self._find(connection, incarnation)
+            worker = self._find(connection, incarnation)
+        return None if worker is None else self._seen(worker)
 
     def workers(self, departed: int = 0, /) -> Sequence[Worker]:
         """Read all workers that are alive or not settled. See `Fleet.workers`."""
         with self._reading() as connection:
-            return self._select(connection, _sql_fleet.WORKERS, {"departed": departed})
+            workers = self._select(connection, _sql_fleet.WORKERS, {"departed": departed})
+        return [self._seen(worker) for worker in workers]
 
     def peers(self, /) -> Sequence[Peer]:
         """Read who is there, and who of the fenced is not settled. See `Fleet.peers`."""
@@ -147,6 +149,21 @@ class SqliteFleet(SqliteFile):
     def _change(self, connection: sqlite3.Connection, statement: str, facts: Mapping[str, Value]) -> bool:
         """Run a statement about one row, in a transaction; whether it has changed that row."""
         return connection.execute(statement, {**facts, **self._now()}).rowcount == 1
+
+    def _seen(self, worker: Worker) -> Worker:
+        """Add what the kernel knows of a worker against whom the journal knows nothing."""
+        if worker.state is not WorkerState.ALIVE or worker.lease is None:
+            return worker
+        try:
+            with translated(self.path):
+                there = _sqlite_vigil.is_there(self.path, worker.incarnation)
+        except JournalUnavailableError as error:
+            if isinstance(
+                error.__cause__, PermissionError
+            ):  # a reader under another user: only leases tell it who is there
+                return worker
+            raise
+        return worker._replace(gone=_sqlite_vigil.SEEN) if there is False else worker
 
     def _find(self, connection: sqlite3.Connection, incarnation: str) -> Worker | None:
         found = self._select(connection, _sql_fleet.WORKER, {"incarnation": incarnation})

@@ -102,6 +102,16 @@ def ring(path: Path, incarnation: str) -> bool:
         return _presence.ring(folder_of(path), file_name(incarnation))
 
 
+def is_there(path: Path, incarnation: str) -> bool | None:
+    """Whether a worker's process is there, as the kernel knows it; None if it has no file here, which tells nothing.
+
+    Raises:
+        OSError: The folder of workers may not be looked into.
+    """
+    folder, file = folder_of(path), file_name(incarnation)
+    return not _presence.is_gone(folder, file) if (folder / file).exists() else None
+
+
 def tidy(path: Path, find: Callable[[str], Worker | None]) -> None:
     """Remove the files of those who are gone for good, which whoever buried them did not live to do.
 

@@ -16,8 +16,9 @@ export function showWorkers(workers) {
   }
   const live = alive.reduce((sum, worker) => sum + worker.live, 0);
   const gone = workers.length - alive.length;
-  const late = alive.filter((worker) => worker.expired).length;
-  const summary = [`${alive.length} alive with ${count(live)} live executions`, late ? `${late} with a lease that has run out` : null, gone ? `${gone} gone lately` : null];
+  const late = alive.filter((worker) => worker.expired && worker.gone === null).length;
+  const unfenced = alive.filter((worker) => worker.gone !== null).length;
+  const summary = [`${alive.length - unfenced} alive with ${count(live)} live executions`, late ? `${late} with a lease that has run out` : null, unfenced ? `${unfenced} gone and not fenced yet` : null, gone ? `${gone} gone lately` : null];
   root.replaceChildren(
     make("p", { class: "note", text: summary.filter(Boolean).join(" · ") }),
     make(
@@ -36,15 +37,16 @@ function empty() {
 
 function line(worker) {
   const { state, fence } = worker;
+  const [mood, said] = state !== "alive" ? [state, state] : worker.gone !== null ? ["fenced", "gone"] : worker.expired ? ["late", "lease run out"] : [state, state];
   const cells = [
     make("code", { text: shortId(worker.incarnation), title: worker.incarnation }),
-    make("span", { class: `state worker-${worker.expired && state === "alive" ? "late" : state}`, text: worker.expired && state === "alive" ? "lease run out" : state }),
+    make("span", { class: `state worker-${mood}`, text: said }),
     make("bdi", { text: worker.host ?? "–" }),
     worker.pid === null ? "–" : String(worker.pid),
     count(worker.live),
     lease(worker),
     worker.started_at_ns === null ? "–" : make("span", { text: age(now() - ms(worker.started_at_ns)), title: clock(ms(worker.started_at_ns)) }),
-    fence ? make("bdi", { text: [words(fence.cause), fence.reason, `${age(now() - ms(fence.at_ns))} ago`].filter(Boolean).join(" · ") }) : worker.left_at_ns === null ? "" : `left in good order, ${age(now() - ms(worker.left_at_ns))} ago`,
+    fence ? make("bdi", { text: [words(fence.cause), fence.reason, `${age(now() - ms(fence.at_ns))} ago`].filter(Boolean).join(" · ") }) : worker.left_at_ns === null ? worker.gone ?? "" : `left in good order, ${age(now() - ms(worker.left_at_ns))} ago`,
   ];
   return make("tr", { class: state === "alive" ? null : "ended" }, ...cells.map((cell) => make("td", {}, cell)));
 }
