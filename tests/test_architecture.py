@@ -20,14 +20,15 @@ SOURCE = Path(__file__).resolve().parent.parent / "core" / "runstate"
 
 LAYERS = """
     _states _version _clock _deadlines _ids _pauses _wake
-    _errors _presence _turns _async
+    _errors _processes _turns _async
+    _presence
     _json _checks _peek _doctor._holders _loops _calling
     _records _policies
     _fleet _outcomes
     _notices
     journal._outbox journal._notice_rules
     _codec _buffer _live _lifecycle journal journal._rules _verify._finding _doctor._diagnosis
-    journal._log _registry journal._sql_entries journal._sql_chain journal._memory_log journal._sqlite_pulse
+    _lease_only journal._log _registry journal._sql_entries journal._sql_chain journal._memory_log journal._sqlite_pulse
     _reports _burial _verify._log _doctor._fleet _fleet_codec journal._rows journal._postgres_rules journal._postgres_connection
     journal._sql_outbox journal._postgres_outbox_schema journal._postgres_outbox_sql journal._memory_outbox
     journal._sql_fleet _doctor._notices

@@ -255,3 +255,40 @@ def test_names_of_a_folder_that_is_not_there(tmp_path: Path) -> None:
     """Where no worker ever was, nobody is."""
     assert names(tmp_path / "none") == []
     assert not is_gone(tmp_path / "none", "nobody")
+
+
+WITHOUT_ROOM = """
+import os
+import resource
+import sys
+from pathlib import Path
+from runstate._presence import Presence
+
+folder, limit = Path(sys.argv[1]), getattr(resource, sys.argv[2])
+soft, hard = resource.getrlimit(limit)
+files = len(os.listdir("/proc/self/fd"))
+for more in (0, 1):
+    lowest = os.open(os.devnull, os.O_RDONLY)
+    os.close(lowest)
+    resource.setrlimit(limit, (more if limit == resource.RLIMIT_FSIZE else lowest + more, hard))
+    try:
+        Presence(folder, "one")
+        print("there")
+    except OSError:
+        resource.setrlimit(limit, (soft, hard))
+        print(folder.exists(), len(os.listdir("/proc/self/fd")) - files)
+resource.setrlimit(limit, (soft, hard))
+presence = Presence(folder, "one")
+print(sorted(file.name for file in folder.iterdir()))
+presence.leave()
+print(folder.exists(), len(os.listdir("/proc/self/fd")) - files)
+"""
+
+
+@pytest.mark.parametrize("limit", ["RLIMIT_FSIZE", "RLIMIT_NOFILE"])
+def test_an_attempt_without_room(folder: Path, limit: str) -> None:
+    """On a full disk, or without a free descriptor, an attempt takes back all that it made; the next succeeds under the same name."""
+    command = [sys.executable, "-c", WITHOUT_ROOM, str(folder), limit]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    said = ["False 0", "False 0", "['one', 'one.bell']", "False 0"]
+    assert (done.stdout.splitlines(), done.stderr) == (said, "")

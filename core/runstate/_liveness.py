@@ -24,7 +24,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from typing import Final, NamedTuple, Protocol
 
@@ -32,9 +32,10 @@ from ._burial import bury
 from ._clock import Clock
 from ._errors import InvalidValueError, JournalConflictError, JournalError, JournalUnavailableError
 from ._fleet import CancelRequest, Fence, Peer
+from ._lease_only import LeaseOnly
 from ._states import Cause
 from ._wake import Wake
-from .journal import Fleet, Seen, Vigil
+from .journal import Fleet, Vigil
 
 LEASE: Final = 10.0
 """Seconds for which one renewal is good."""
@@ -143,9 +144,7 @@ class Liveness:
                 self._fleet.join(name, self._lease + self._renew_every)
                 # Read after joining, so of two that join at once one meets the other; and told before anything is durable.
                 met = self._others(name)
-                for peer in met.values():
-                    if peer.fence is None:
-                        self._fleet.ring(peer.incarnation)  # so that this worker is watched from now on
+                self._introduce(met)
             except BaseException:
                 vigil.leave()
                 raise
@@ -245,9 +244,32 @@ class Liveness:
         try:
             return self._fleet.vigil(name)
         except JournalUnavailableError as error:
-            # A file system without locks, for example. A server that is away is noticed by what comes next.
-            logger.warning("runstate: only its lease tells whether this worker is alive, as %s", error)
+            # A full disk, or a file system without locks. A server that is away is noticed by what comes next.
+            logger.warning("runstate: only its lease tells whether this worker is alive, trying again: %s", error)
             return LeaseOnly()
+
+    def _begin_vigil_after_all(self, name: str) -> None:
+        """Be seen by the others, and see them, if that was not possible when this worker joined."""
+        if not isinstance(self._vigil, LeaseOnly):
+            return
+        try:
+            vigil = self._fleet.vigil(name)
+        except JournalUnavailableError:
+            return  # as the log says already
+        with self._lock:
+            if self._closed:
+                vigil.leave()
+                return
+            self._vigil = vigil
+        self._survey_at_ns = 0
+        logger.warning("runstate: not only its lease tells any more whether this worker, %s, is alive", name)
+        self._introduce(self._others(name))
+
+    def _introduce(self, peers: Mapping[str, Peer]) -> None:
+        """Ring for all who are there, so that this worker is watched from now on."""
+        for peer in peers.values():
+            if peer.fence is None:
+                self._fleet.ring(peer.incarnation)
 
     def _run(self) -> None:
         while not self._closed:
@@ -283,6 +305,7 @@ class Liveness:
         if fence is None:
             self._renew_at_ns = now_ns + int(self._renew_every * 1e9)
             self._carry_out_requests()  # a ring may have been lost
+            self._begin_vigil_after_all(name)
             return
         self._owner.lose(name, fence)
         self.join()
@@ -357,30 +380,3 @@ class Liveness:
         if self._name is not None:
             for request in self._fleet.requests(self._name):
                 self._owner.cancel(request)
-
-
-class LeaseOnly:
-    """A vigil that sees nothing, where the store has no means to see who is there."""
-
-    def __init__(self) -> None:
-        self._wake = Wake()
-
-    def watch(self, names: Collection[str], /) -> None:
-        """Watch nobody."""
-
-    def wait(self, timeout: float, /) -> Seen:
-        """Wait for `wake`."""
-        rung = self._wake.wait(timeout)
-        self._wake.clear()
-        return Seen(rung, {})
-
-    def ring(self, name: str | None = None, /) -> bool:  # noqa: ARG002 - as `Vigil` has it
-        """Ring for nobody."""
-        return False
-
-    def wake(self) -> None:
-        """End a wait."""
-        self._wake.set()
-
-    def leave(self) -> None:
-        """Nothing is held."""

@@ -24,15 +24,13 @@ import select
 import threading
 import time
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from ._clock import boot_id
+from ._processes import began_at, exit_status
 
 _BELL: Final = ".bell"
-_THREADS_END: Final = 50
-"""Milliseconds in which the last threads of a killed process end: the kernel does not tell how it died before."""
 _RINGS: Final = 4_096
 """Bytes read from a bell at once: so many rings are one."""
 _TICK_NS: Final = 100_000_000
@@ -68,22 +66,30 @@ class Presence:
         name: The worker's incarnation: unique, and fit for a file name.
 
     Raises:
-        OSError: The folder cannot be written, or its file system has no locks or no FIFOs.
+        OSError: The folder cannot be written, its file system is full or has no locks or no FIFOs, or this process has too many
+            files open. Nothing of it is left behind.
     """
 
     def __init__(self, folder: Path, name: str) -> None:
         self.folder: Path = folder
         self.name: str = name
-        path, bell = folder / name, folder / f"{name}{_BELL}"
         # Under another name until it is locked: whoever finds the file finds it locked, or its worker gone.
         unready = folder / f".{name}"
-        _make(folder, bell)
-        # For reading and writing, so that it never reads as "closed" between two rings.
-        self.bell: int = os.open(bell, os.O_RDWR | os.O_NONBLOCK)
-        self._lock = os.open(unready, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
-        fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        os.write(self._lock, json.dumps(Mark(os.getpid(), _began(os.getpid()))).encode())
-        unready.rename(path)
+        with ExitStack() as undo:
+            undo.callback(_tidy, folder)
+            _make(folder, folder / f"{name}{_BELL}")
+            undo.callback(remove, folder, name)  # whoever has made the bell owns the name
+            # For reading and writing, so that it never reads as "closed" between two rings.
+            self.bell: int = os.open(folder / f"{name}{_BELL}", os.O_RDWR | os.O_NONBLOCK)
+            undo.callback(os.close, self.bell)
+            self._lock = os.open(unready, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
+            undo.callback(os.close, self._lock)
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            mark = json.dumps(Mark(os.getpid(), began_at(os.getpid()))).encode()
+            while mark:  # a disk that is nearly full takes a part
+                mark = mark[os.write(self._lock, mark) :]
+            unready.rename(folder / name)
+            undo.pop_all()
         self._bells: Bells | None = None
         _present.add(self)
 
@@ -129,8 +135,7 @@ class Presence:
         if self in _present:
             remove(self.folder, self.name)
             self.drop()
-            with suppress(OSError):  # others are there
-                self.folder.rmdir()
+            _tidy(self.folder)
 
     def drop(self) -> None:
         """Close both files and touch nothing else, as the end of the process would."""
@@ -301,48 +306,10 @@ def _make(folder: Path, bell: Path) -> None:
             return
 
 
-def process_name() -> str:
-    """What tells this process from every other of its machine: the boot, the namespace of its pid, and when it began.
-
-    Empty where the kernel does not tell.
-    """
-    began = _began(os.getpid())
-    try:
-        namespace = os.readlink("/proc/self/ns/pid")  # noqa: PTH115 - what it names is no path
-    except OSError:
-        return ""
-    return "" if began is None else f"{boot_id()} {namespace} {began}"
-
-
-def is_running(pid: int, name: str) -> bool | None:
-    """Whether the process that had this pid and `process_name` runs; None if it cannot be told from here."""
-    here, began = process_name().rpartition(" ")[0], name.rpartition(" ")[2]
-    if not here or name.rpartition(" ")[0] != here:
-        return None  # another machine or container, or another boot of this one
-    try:
-        after_the_name = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()
-    except OSError:  # there is none, or it is hidden
-        try:
-            os.kill(pid, 0)
-        except ProcessLookupError:
-            return False
-        except OSError:
-            return None
-        return None
-    return after_the_name[19].decode() == began and after_the_name[0] not in {b"Z", b"X"}
-
-
-def exit_status(pid: int) -> int | None:
-    """How a process has ended, as `subprocess` puts it; None unless it is a child of this one that nobody has waited for yet."""
-    for _ in range(_THREADS_END):
-        try:
-            ended = os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
-        except (AttributeError, OSError):
-            return None
-        if ended is not None:
-            return ended.si_status if ended.si_code == os.CLD_EXITED else -ended.si_status
-        time.sleep(0.001)
-    return None
+def _tidy(folder: Path) -> None:
+    """Take the folder away behind the last."""
+    with suppress(OSError):  # others are there
+        folder.rmdir()
 
 
 def status_of(folder: Path, name: str) -> int | None:
@@ -359,15 +326,6 @@ def _mark(path: Path) -> Mark | None:
     return Mark(pid, began)
 
 
-def _began(pid: int) -> int | None:
-    """When a process began, in the kernel's ticks since boot; None where there is no such process or no /proc."""
-    try:
-        after_the_name = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2]
-    except OSError:
-        return None
-    return int(after_the_name.split()[19])
-
-
 def _open_pidfd() -> Callable[[int], int] | None:
     return getattr(os, "pidfd_open", None)
 
@@ -381,7 +339,7 @@ def _pidfd(mark: Mark) -> int | None:
         pidfd = open_pidfd(mark.pid)
     except OSError:
         return None  # no such process in our eyes: gone, or in another container; the lock will tell
-    if _began(mark.pid) == mark.began:
+    if began_at(mark.pid) == mark.began:
         return pidfd
     os.close(pidfd)
     return None

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import time
+from pathlib import Path
 
 import pytest
 
@@ -44,6 +46,24 @@ def test_its_forked_child_lives_on(tracker: ExecutionTracker, other: Other) -> N
     finally:
         for child in children:
             os.kill(child, signal.SIGKILL)
+
+
+def test_who_could_not_be_watched_at_first(tmp_path: Path) -> None:
+    """Workers that could not be present when they joined are so as soon as it is possible: then the kernel tells of a death."""
+    place, workers = tmp_path / "runs.db", tmp_path / "runs.db-workers"
+    workers.write_text("stands in the way")
+    other = Other(str(place))
+    with runstate.open(place) as tracker:
+        (execution_id,) = other.ask("begin", 1)
+        workers.unlink()
+        while not all((workers / name).exists() for name in (other.incarnation, tracker._decider.incarnation)):
+            time.sleep(0.01)
+        other.kill()
+        outcome = tracker.wait(execution_id, timeout=PATIENCE)
+        assert isinstance(outcome, Died)
+        assert outcome.cause is Cause.PROCESS_EXITED
+    other.end()
+    assert not workers.exists()
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSEGV])

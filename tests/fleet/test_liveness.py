@@ -20,7 +20,8 @@ from runstate import (
 )
 from runstate._fleet import Peer as Seen
 from runstate._fleet import Worker
-from runstate._liveness import COURTESY, LEASE, PROMPT, RENEW_EVERY, SURVEYS, Death, LeaseOnly, Liveness
+from runstate._lease_only import LeaseOnly
+from runstate._liveness import COURTESY, LEASE, PROMPT, RENEW_EVERY, SURVEYS, Death, Liveness
 from runstate.journal import Fleet
 from runstate.journal.sqlite import SqliteJournal
 

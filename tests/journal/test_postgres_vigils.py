@@ -239,7 +239,7 @@ def test_a_forked_child_leaves_its_parent_present(here: str) -> None:
 
 def test_no_process_is_mistaken_for_another() -> None:
     """The kernel is believed about the very process that was named: not about its pid's next owner, nor another machine's."""
-    from runstate._presence import is_running, process_name
+    from runstate._processes import is_running, process_name
 
     place, began = process_name().rpartition(" ")[0], process_name().rpartition(" ")[2]
     assert is_running(os.getpid(), process_name()) is True

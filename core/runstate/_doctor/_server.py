@@ -15,7 +15,7 @@ from psycopg.rows import dict_row
 from .._clock import SystemClock
 from .._fleet import Worker, WorkerState
 from .._fleet_codec import decode_worker
-from .._presence import is_running
+from .._processes import is_running
 from ..journal import _migrations, _postgres_fleet_sql, _postgres_sql
 from ..journal._postgres_connection import Address, translated
 from ..journal._postgres_fleet_schema import LIVE

@@ -19,7 +19,7 @@ from .._checks import seconds
 from .._errors import InvalidValueError, JournalUnavailableError, UnknownExecutionError
 from .._fleet import CancelRequest, Fence, Peer, RejectedMove, Unsettled, Worker, check_fence, fence_of
 from .._fleet_codec import decode_peer, decode_rejected, decode_request, decode_worker
-from .._presence import process_name
+from .._processes import process_name
 from .._states import Cause
 from . import Vigil, _postgres_fleet_sql, _postgres_sql
 from ._postgres_connection import Address, is_lost

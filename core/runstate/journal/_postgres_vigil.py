@@ -38,7 +38,7 @@ import psycopg
 from psycopg import Connection
 
 from .._burial import exit_reason
-from .._presence import exit_status, is_running
+from .._processes import exit_status, is_running
 from . import Seen, _postgres_fleet_sql, _postgres_sql
 from ._postgres_connection import Address, abandon, attempts
 from ._postgres_session import Session, wait_for
