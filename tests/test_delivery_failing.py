@@ -169,6 +169,8 @@ def test_a_notice_that_kills_its_deliverers_is_parked(
     assert told == []
     assert the(by_hand, name).state is PARKED
     assert "has died" in str(the(by_hand, name).error)
+    assert the(by_hand, name).attempts == 3
+    assert by_hand.statistics().notices_parked == 1
     assert any(name in record.getMessage() for record in caplog.records if record.levelno == logging.ERROR)
 
 

@@ -268,7 +268,7 @@ class Deliverer:
     def _fail(self, call: _Call, error: BaseException) -> None:
         notice, said = call.notice, error_text("error", error, self._settings.error_bytes)
         if notice.attempt >= self._settings.attempts:
-            self._park(call, said, error)
+            self._park(call, said, Verdict.PARKED, error)
             return
         pause = pause_after(notice.attempt)
         self._say(call, Verdict.LATER, said, pause)
@@ -281,8 +281,8 @@ class Deliverer:
             said,
         )
 
-    def _park(self, call: _Call, said: str, error: BaseException | None = None) -> None:
-        self._say(call, Verdict.PARKED, said)
+    def _park(self, call: _Call, said: str, verdict: Verdict, error: BaseException | None = None) -> None:
+        self._say(call, verdict, said)
         logger.error(
             "runstate: notice %s of outbox %s is given up after %d attempts, its user was not told: %s. `tracker.retry_notice` or "
             "`runstate notices --retry %s` has it tried again",
@@ -315,7 +315,7 @@ class Deliverer:
                 elif one.verdict is Verdict.DELIVERED:
                     self._tally.deliver(delay)
                 elif one.verdict is not Verdict.RELEASED:
-                    self._tally.fail(parked=one.verdict is Verdict.PARKED)
+                    self._tally.fail(parked=one.verdict is not Verdict.LATER)
                 if one.verdict is Verdict.LATER:  # the pause counts from when it was stored
                     heapq.heappush(self._pauses, time.monotonic() + one.pause + QUIET)
             if any(one.verdict is Verdict.RELEASED for one in said):
@@ -358,7 +358,7 @@ class Deliverer:
     def _call(self, call: _Call) -> None:
         notice, function = call.notice, self._function
         if notice.attempt > self._settings.attempts:
-            self._park(call, "whoever was delivering it has died, as often as it may be tried")
+            self._park(call, "whoever was delivering it has died, as often as it may be tried", Verdict.EXHAUSTED)
             return
         self._under_way[notice.notice_id] = call
 

@@ -111,6 +111,8 @@ class Verdict(Enum):
     """It has not; try again after a pause."""
     PARKED = "parked"
     """It has not, and that was the last attempt."""
+    EXHAUSTED = "exhausted"
+    """It was not tried, as whoever had tried it before has died, each time, and that was as often as it may be. It is PARKED."""
     RELEASED = "released"
     """It was not tried: the deliverer stops. The attempt does not count."""
 
@@ -121,7 +123,7 @@ class Settlement(NamedTuple):
     notice_id: str
     verdict: Verdict
     error: str | None = None
-    """What went wrong; for LATER and PARKED."""
+    """What went wrong; for LATER, PARKED and EXHAUSTED."""
     pause: float = 0.0
     """Seconds until the next attempt; for LATER."""
 

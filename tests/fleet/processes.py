@@ -53,6 +53,10 @@ class Other:
         """Send it a signal."""
         self._process.send_signal(number)
 
+    def wait(self) -> None:
+        """Wait until it has ended."""
+        self._process.wait()
+
     def kill(self) -> None:
         """Kill it, and wait until the kernel has."""
         self._process.kill()
@@ -117,6 +121,8 @@ def _deliver(tracker: ExecutionTracker, manner: str, told: str, threads: list[st
     def tell(notice: Notice) -> None:
         with Path(told).open("a") as file:
             file.write(f"{notice.notice_id}\n")
+        if manner == "die":
+            os._exit(1)
         if manner == "raise":
             raise ConnectionError("nobody is there")
         while manner == "wait" and not Path(f"{told}.go").exists():

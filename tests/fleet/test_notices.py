@@ -153,6 +153,25 @@ def test_what_one_process_parks_another_has_retried(
     assert begun(tmp_path / "third") == [name]
 
 
+def test_a_notice_that_kills_its_deliverers(tracker: ExecutionTracker, place: str, tmp_path: Path) -> None:
+    """A notice that has killed as many deliverers as it may be tried is PARKED by the next, with those attempts and no other."""
+    others = [Other(place) for _ in range(3)]
+    run = tracker.create(**WHO).run()
+    tracker.deliver(lambda notice: None, threads=list)
+    run.complete("done")
+    tracker.flush()
+    for other in others:
+        other.tell("deliver", "die", str(tmp_path / "told"))
+        if other is not others[-1]:
+            other.wait()
+    wait_until(lambda: by(tracker) == {run.execution_id: (PARKED, None)})
+    (parked,) = tracker.notices(state=PARKED)
+    assert (parked.attempts, len(begun(tmp_path / "told"))) == (2, 2)
+    for other in others:
+        other.kill()
+        other.end()
+
+
 def test_a_conversation_is_told_where_it_is_connected(
     tracker: ExecutionTracker, other: Other, third: Other, tmp_path: Path
 ) -> None:

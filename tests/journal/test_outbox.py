@@ -269,17 +269,19 @@ def test_only_who_has_claimed_can_settle(journal: OutboxJournal) -> None:
 
 def test_many_are_settled_at_once(journal: OutboxJournal) -> None:
     """One call says what came of any number of notices, each for itself."""
-    ended(journal, "a", "b", "c", "d")
+    ended(journal, "a", "b", "c", "d", "e")
     claimed(journal)
     said = [
         Settlement("a", Verdict.DELIVERED),
         Settlement("b", Verdict.LATER, "one", 9.0),
         Settlement("c", Verdict.PARKED, "two"),
         Settlement("d", Verdict.RELEASED),
+        Settlement("e", Verdict.EXHAUSTED, "three"),
     ]
     assert journal.settle(BOX, WORKER, said) == []
-    assert states(journal) == {"a": DELIVERED, "b": PENDING, "c": PARKED, "d": PENDING}
-    assert [the(journal, name).error for name in "abcd"] == [None, "one", "two", None]
+    assert states(journal) == {"a": DELIVERED, "b": PENDING, "c": PARKED, "d": PENDING, "e": PARKED}
+    assert [the(journal, name).error for name in "abcde"] == [None, "one", "two", None, "three"]
+    assert [the(journal, name).attempts for name in "abcde"] == [1, 1, 1, 0, 0]
     assert claimed(journal) == ["d"]
 
 

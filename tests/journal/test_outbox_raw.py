@@ -112,6 +112,7 @@ ACCEPTED = (
     f"UPDATE notices SET claimed_by = NULL, due_at_ns = 9, error = 'x' WHERE number = {CLAIMED}",
     f"UPDATE notices SET claimed_by = NULL, parked_at_ns = 9, error = 'x' WHERE number = {CLAIMED}",
     f"UPDATE notices SET claimed_by = NULL, attempts = attempts - 1 WHERE number = {CLAIMED}",
+    f"UPDATE notices SET claimed_by = NULL, attempts = attempts - 1, parked_at_ns = 9, error = 'x' WHERE number = {CLAIMED}",
     f"UPDATE notices SET delivered_at_ns = 9 WHERE number = {CLAIMED}",
     f"UPDATE notices SET parked_at_ns = NULL, attempts = 0, due_at_ns = 0 WHERE number = {PARKED}",
 )

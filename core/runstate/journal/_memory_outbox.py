@@ -214,10 +214,10 @@ def _settle(box: Box, incarnation: str, said: Settlement, now_ns: int) -> bool:
     kept.error = said.error or kept.error
     if said.verdict is Verdict.LATER:
         kept.due_at_ns = now_ns + round(said.pause * 1e9)
-    elif said.verdict is Verdict.PARKED:
+    if said.verdict in {Verdict.RELEASED, Verdict.EXHAUSTED}:
+        kept.attempts -= 1
+    if said.verdict in {Verdict.PARKED, Verdict.EXHAUSTED}:
         kept.parked_at_ns = now_ns
         del box.pending[said.notice_id]
         box.parked += 1
-    else:
-        kept.attempts -= 1
     return False

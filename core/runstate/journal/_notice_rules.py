@@ -67,8 +67,8 @@ def may_become(schema: str, same: str) -> str:
         WHEN NEW.delivered_at_ns IS NOT NULL THEN
             NEW.claimed_by = OLD.claimed_by AND NEW.attempts = OLD.attempts AND NEW.due_at_ns = OLD.due_at_ns
             AND NEW.error {same} OLD.error
-        WHEN NEW.attempts = OLD.attempts - 1 THEN  -- released
-            NEW.parked_at_ns IS NULL AND NEW.due_at_ns = OLD.due_at_ns AND NEW.error {same} OLD.error
+        WHEN NEW.attempts = OLD.attempts - 1 THEN  -- not tried: released, or parked as those who had tried it have died
+            NEW.due_at_ns = OLD.due_at_ns AND (NEW.error {same} OLD.error OR NEW.parked_at_ns IS NOT NULL)
         ELSE NEW.attempts = OLD.attempts AND NEW.error IS NOT NULL  -- put off, or parked
     END"""
 

@@ -210,8 +210,8 @@ BEGIN
     UPDATE runstate.notices AS n
     SET claimed_by = CASE WHEN s.verdict = 'delivered' THEN n.claimed_by END,
         delivered_at_ns = CASE WHEN s.verdict = 'delivered' THEN now_ns END,
-        parked_at_ns = CASE WHEN s.verdict = 'parked' THEN now_ns END,
-        attempts = n.attempts - CASE WHEN s.verdict = 'released' THEN 1 ELSE 0 END,
+        parked_at_ns = CASE WHEN s.verdict IN ('parked', 'exhausted') THEN now_ns END,
+        attempts = n.attempts - CASE WHEN s.verdict IN ('released', 'exhausted') THEN 1 ELSE 0 END,
         due_at_ns = CASE WHEN s.verdict = 'later' THEN now_ns + (s.pause * 1e9)::bigint ELSE n.due_at_ns END,
         error = coalesce(s.error, n.error)
     FROM {_SETTLED} JOIN runstate.executions AS x ON x.execution_id = s.notice_id

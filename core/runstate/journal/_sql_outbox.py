@@ -132,8 +132,8 @@ SETTLE: Final = f"""
 UPDATE notices AS n
 SET claimed_by = CASE WHEN :verdict = 'delivered' THEN n.claimed_by END,
     delivered_at_ns = CASE WHEN :verdict = 'delivered' THEN :wall_ns END,
-    parked_at_ns = CASE WHEN :verdict = 'parked' THEN :wall_ns END,
-    attempts = n.attempts - (:verdict = 'released'),
+    parked_at_ns = CASE WHEN :verdict IN ('parked', 'exhausted') THEN :wall_ns END,
+    attempts = n.attempts - (:verdict IN ('released', 'exhausted')),
     due_at_ns = CASE WHEN :verdict = 'later' THEN :wall_ns + :pause_ns ELSE n.due_at_ns END,
     error = coalesce(:error, n.error)
 WHERE n.outbox = :outbox AND n.number = (SELECT number FROM executions WHERE execution_id = :notice_id) AND {PENDING}
