@@ -6,12 +6,13 @@ import functools
 import re
 import signal
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
 
 import pytest
 
-from runstate import Cause, ExecutionState, InvalidValueError
+from runstate import Cause, ExecutionState, InvalidValueError, StateTypeError
 from runstate.testing import BrokenGuaranteeError, CrashLab, CrashRun, Fault, Point, ScenarioError
 from runstate.testing._lab import schedule
 
@@ -193,6 +194,40 @@ def test_a_fault_that_cannot_happen_is_refused(lab: CrashLab, faults: list[Fault
     """A fault that this journal cannot meet is refused, and so is none at all."""
     with pytest.raises(InvalidValueError, match="KILL"):
         lab.run(agents.by_hand, faults=faults)
+
+
+WRONG_TYPES: dict[str, Callable[[CrashLab], object]] = {
+    "runs must be an int, not float": lambda lab: lab.run(agents.by_hand, runs=1.5),  # type: ignore[arg-type]
+    "runs must be an int, not str": lambda lab: lab.run(agents.by_hand, runs="x"),  # type: ignore[arg-type]
+    "runs must be an int, not bool": lambda lab: lab.run(agents.by_hand, runs=True),
+    "seed must be an int, not str": lambda lab: lab.run(agents.by_hand, seed="x"),  # type: ignore[arg-type]
+    "scenario must be a function.*not int: 5": lambda lab: lab.run(5),  # type: ignore[arg-type]
+    "scenario must be a function.*not str": lambda lab: lab.replay("mod.func", point="x", fault=Fault.KILL),  # type: ignore[arg-type]
+    "point must be the name of a point": lambda lab: lab.replay(agents.by_hand, point=5, fault=Fault.KILL),  # type: ignore[arg-type]
+    "faults must be a collection": lambda lab: lab.run(agents.by_hand, faults=Fault.KILL),  # type: ignore[arg-type]
+    "lease must be a number": lambda lab: CrashLab(lease="1"),  # type: ignore[arg-type]
+    "url must be a str": lambda lab: CrashLab(5),  # type: ignore[arg-type]
+}
+WRONG_VALUES: dict[str, Callable[[CrashLab], object]] = {
+    "runs must be 0 or more; got -1": lambda lab: lab.run(agents.by_hand, runs=-1),
+    "faults must be some of": lambda lab: lab.run(agents.by_hand, faults="KILL"),  # type: ignore[arg-type]
+    "patience must be a positive": lambda lab: CrashLab(patience=float("nan")),
+    "backend must be 'asyncio'": lambda lab: CrashLab(backend="twisted"),  # type: ignore[arg-type]
+}
+
+
+@pytest.mark.parametrize("message", WRONG_TYPES)
+def test_arguments_of_a_wrong_type_are_refused(lab: CrashLab, message: str) -> None:
+    """An argument of a wrong type is refused before anything runs, by name."""
+    with pytest.raises(StateTypeError, match=message):
+        WRONG_TYPES[message](lab)
+
+
+@pytest.mark.parametrize("message", WRONG_VALUES)
+def test_arguments_of_no_meaning_are_refused(lab: CrashLab, message: str) -> None:
+    """An argument that means nothing is refused before anything runs, with what would be accepted."""
+    with pytest.raises(InvalidValueError, match=message):
+        WRONG_VALUES[message](lab)
 
 
 def test_only_a_server_is_shared() -> None:

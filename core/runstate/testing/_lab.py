@@ -18,10 +18,11 @@ from collections.abc import Collection, Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import Final, get_args
 
 from runstate import Entry, InvalidValueError
 
+from . import _arguments
 from ._channel import Auditor, Blocked, Deciding, Ended, Found, Observer, Scenario, Stored, Struck, Subject
 from ._faults import CUT_OFF, ON_POSTGRES, ON_SQLITE, SURVIVED, Fault
 from ._forkserver import ForkServer, Process
@@ -58,6 +59,10 @@ class CrashLab:
         lease: Seconds after which processes that stand still are given up. A shorter one makes faster runs, until a busy machine
             lets processes stand still that long by itself.
         patience: Seconds that a run's process may take to end, and the journal to settle after it.
+
+    Raises:
+        StateTypeError: An argument is of another type.
+        InvalidValueError: *url* names no database on a server, *backend* no library, or a number of seconds is none to wait for.
     """
 
     def __init__(
@@ -70,6 +75,13 @@ class CrashLab:
         lease: float = 1.0,
         patience: float = 30.0,
     ) -> None:
+        if url is not None:
+            _arguments.expect("url", url, str, "a str or None")
+        _arguments.whole("seed", seed)
+        _arguments.seconds("lease", lease)
+        _arguments.seconds("patience", patience)
+        if backend not in get_args(Backend):
+            raise InvalidValueError("backend", backend, "'asyncio' or 'trio'")
         if url is not None and not is_postgres(url):
             raise InvalidValueError("url", url, "postgresql://…, or None: then each run has an SQLite file of its own")
         self._url = url
@@ -98,9 +110,11 @@ class CrashLab:
         Raises:
             BrokenGuaranteeError: A promise was broken. Says where, and how to run that again.
             ScenarioError: The scenario raises undisturbed or tracks nothing, or no run came by its point.
-            InvalidValueError: It cannot be sent to another process; or a fault cannot be met by this journal.
+            StateTypeError: An argument is of another type: the scenario is no function, for example.
+            InvalidValueError: It cannot be sent to another process; a fault cannot be met by this journal; or *runs* is negative.
         """
-        seed = self._seed if seed is None else seed
+        _arguments.count("runs", runs)
+        seed = self._checked_seed(scenario, seed)
         chosen = self._check(faults)
         with self._server(scenario) as (server, directory):
             first, points = self._undisturbed(server, directory, seed)
@@ -130,9 +144,11 @@ class CrashLab:
         Raises:
             BrokenGuaranteeError: A promise was broken.
             ScenarioError: The run never came by this point.
+            StateTypeError: As for `run`, like the next.
             InvalidValueError: As for `run`.
         """
-        seed = self._seed if seed is None else seed
+        _arguments.expect("point", point, str, "the name of a point, a str")
+        seed = self._checked_seed(scenario, seed)
         self._check([fault])
         with self._server(scenario) as (server, directory):
             run, _ = self._run(server, directory, seed, Point(point, ""), fault)
@@ -142,11 +158,19 @@ class CrashLab:
             raise ScenarioError(f"the scenario never came by {point!r}; run() lists its points in .points")
         return run
 
+    def _checked_seed(self, scenario: Scenario, seed: int | None) -> int:
+        _arguments.function("scenario", scenario)
+        if seed is None:
+            return self._seed
+        _arguments.whole("seed", seed)
+        return seed
+
     def _check(self, faults: Collection[Fault] | None) -> Sequence[Fault]:
         possible = ON_SQLITE if self._url is None else ON_POSTGRES
         if faults is None:
             return possible
-        if not faults or not set(faults) <= set(possible):
+        _arguments.expect("faults", faults, Collection, "a collection of faults, or None")
+        if not faults or not all(fault in possible for fault in faults):
             raise InvalidValueError("faults", faults, f"some of {', '.join(map(str, possible))}")
         return [fault for fault in possible if fault in faults]
 
