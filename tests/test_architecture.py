@@ -90,6 +90,7 @@ OUTSIDE = {
             "journal._postgres_vigil",
             "_verify._server",
             "_doctor._server",
+            "testing",
         ),
     },
     "stamina": {"journal._postgres_bell", "journal._postgres_connection", "journal._postgres_vigil"},

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import os
 import random
+from pathlib import Path
 
 import anyio
 import anyio.lowlevel
@@ -53,6 +54,26 @@ async def with_anyio(tracker: ExecutionTracker) -> None:
     async with anyio.create_task_group() as group:
         group.start_soon(answer, "t-1")
         group.start_soon(answer, "t-2")
+
+
+async def one_message(tracker: ExecutionTracker) -> None:
+    """A message that is known by its id, the same in each run."""
+
+    @tracker.agent("airline")
+    async def answer(message: str) -> str:
+        await asyncio.sleep(0)
+        return message
+
+    await answer.bind(**WHO, message_id="m-1")("hello")
+
+
+def once_only(tracker: ExecutionTracker, marker: str) -> None:
+    """An agent that has much to do the first time, and little from then on."""
+    is_first = not Path(marker).exists()
+    Path(marker).touch()
+    for _ in range(5 if is_first else 1):
+        tracker.create(agent="once", **WHO).run().complete()
+        tracker.flush()
 
 
 def by_hand(tracker: ExecutionTracker, answers: int = 2) -> None:

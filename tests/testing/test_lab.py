@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import functools
+import os
 import re
 import signal
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -69,6 +71,37 @@ def test_an_agent_on_postgres(tmp_path: Path) -> None:
     cluster.server().drop(url)
     assert states(report.runs[0]) == UNDISTURBED
     assert [run.fault for run in report.runs[1:]] == [Fault.KILL, Fault.STOP, Fault.BLOCK, Fault.CUT]
+
+
+def test_a_message_on_postgres(tmp_path: Path) -> None:
+    """Runs of a scenario that names its message do not find it answered by one another: each has a database, which goes with it."""
+    url = cluster.server().empty_database()
+    lab = CrashLab(url, directory=tmp_path, lease=LEASE)
+    for _ in range(2):
+        report = lab.run(agents.one_message, faults=[Fault.KILL], runs=3)
+        assert [len(run.executions) for run in report.runs if run.exit_code == 0] == [1]
+        assert report.missed == []
+    with cluster.server().connect(url) as connection:
+        left = connection.execute("SELECT datname FROM pg_database WHERE datname LIKE 'runstate_lab_%'").fetchall()
+        schemas = connection.execute("SELECT 1 FROM pg_namespace WHERE nspname = 'runstate'").fetchall()
+    cluster.server().drop(url)
+    assert [name for (name,) in left if f"_{os.getpid()}_" in name] == []
+    assert schemas == []
+
+
+def test_a_server_without_room_for_runs(tmp_path: Path) -> None:
+    """A user who may not create databases is told that the laboratory needs it, without a password being shown."""
+    server = cluster.server()
+    role = f"poor_{os.getpid()}"
+    server.execute(f"CREATE ROLE {role} LOGIN PASSWORD 'secret'")
+    try:
+        parts = urlsplit(server.url)
+        url = parts._replace(netloc=f"{role}:secret@{parts.netloc.rpartition('@')[2]}").geturl()
+        with pytest.raises(ScenarioError, match="CREATEDB") as caught:
+            CrashLab(url, directory=tmp_path).run(agents.one_message)
+    finally:
+        server.execute(f"DROP ROLE {role}")
+    assert "secret" not in str(caught.value)
 
 
 @pytest.mark.parametrize(
@@ -181,6 +214,17 @@ def test_a_point_that_is_not_there_is_refused(lab: CrashLab) -> None:
     """A replay that never comes by its point has proven nothing, and says so."""
     with pytest.raises(ScenarioError, match=r"never came by 'await 9\.9'"):
         lab.replay(agents.by_hand, point="await 9.9", fault=Fault.KILL)
+
+
+def test_runs_that_mostly_miss_their_points_are_warned_of(tmp_path: Path, lab: CrashLab) -> None:
+    """A scenario of which most runs take another path is not passed over without a word."""
+    scenario = functools.partial(agents.once_only, marker=str(tmp_path / "been-here"))
+    with pytest.warns(RuntimeWarning, match="never came by their point: they prove nothing") as warned:
+        report = lab.run(scenario, faults=[Fault.KILL], runs=1_000)
+    assert warned[0].filename == __file__
+    assert 0 < len(report.missed) < len(report.points)
+    assert report.proves_little
+    assert "they prove nothing" in str(report)
 
 
 def test_what_no_other_process_can_import_is_refused(lab: CrashLab) -> None:

@@ -14,6 +14,7 @@ import random
 import signal
 import tempfile
 import time
+import warnings
 from collections.abc import Collection, Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -24,6 +25,7 @@ from runstate import Entry, InvalidValueError
 
 from . import _arguments
 from ._channel import Auditor, Blocked, Deciding, Ended, Found, Observer, Scenario, Stored, Struck, Subject
+from ._databases import own_database
 from ._faults import CUT_OFF, ON_POSTGRES, ON_SQLITE, SURVIVED, Fault
 from ._forkserver import ForkServer, Process
 from ._journals import is_postgres
@@ -52,7 +54,8 @@ class CrashLab:
     """Runs scenarios into faults. With pytest, take the fixture `crash_lab`.
 
     Args:
-        url: `postgresql://…` of a database for tests, which all runs share, one at a time; None gives each run an SQLite file.
+        url: `postgresql://…` of a server for tests, whose user may create databases: each run gets a new one there, one at a time.
+            None gives each run an SQLite file.
         backend: The async library that runs scenarios which are coroutine functions; "trio" must be installed.
         directory: Where files are put; None takes a new temporary one.
         seed: Chooses the runs, and seeds Python's `random` in the scenario.
@@ -107,9 +110,12 @@ class CrashLab:
         Returns:
             All runs, for the assertions that only you can make: about results, and about what your agents did elsewhere.
 
+        Warns:
+            RuntimeWarning: More than half of the runs never came by their point.
+
         Raises:
             BrokenGuaranteeError: A promise was broken. Says where, and how to run that again.
-            ScenarioError: The scenario raises undisturbed or tracks nothing, or no run came by its point.
+            ScenarioError: The scenario raises undisturbed or tracks nothing, no run came by its point, or a server has no room for runs.
             StateTypeError: An argument is of another type: the scenario is no function, for example.
             InvalidValueError: It cannot be sent to another process; a fault cannot be met by this journal; or *runs* is negative.
         """
@@ -130,6 +136,8 @@ class CrashLab:
             raise BrokenGuaranteeError(report)
         if places and len(report.missed) == len(places):
             raise ScenarioError(f"no run came by its point: does the scenario take another path each time?\n{report}")
+        if report.proves_little:
+            warnings.warn(report.summary, RuntimeWarning, stacklevel=2)
         return report
 
     def replay(self, scenario: Scenario, *, point: str, fault: Fault, seed: int | None = None) -> CrashRun:
@@ -197,7 +205,12 @@ class CrashLab:
         self, server: ForkServer, directory: Path, seed: int, point: Point | None, fault: Fault | None
     ) -> tuple[CrashRun, Sequence[Point]]:
         log = directory / f"run-{next(self._numbers)}.log"
-        url = self._url or str(log.with_suffix(".db"))
+        with own_database(self._url or str(log.with_suffix(".db"))) as url:
+            return self._run_on(url, log, server, seed, point, fault)
+
+    def _run_on(
+        self, url: str, log: Path, server: ForkServer, seed: int, point: Point | None, fault: Fault | None
+    ) -> tuple[CrashRun, Sequence[Point]]:
         observer: Process | None = None
         seen = _Seen()
         with contextlib.ExitStack() as stack:

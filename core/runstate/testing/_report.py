@@ -78,12 +78,23 @@ class CrashReport:
         """The runs that never came by their point."""
         return [run for run in self.runs if not run.reached]
 
-    def __str__(self) -> str:
-        lines = [f"{len(self.points)} points, {len(self.runs)} runs, seed {self.seed}; {len(self.broken)} broken"]
+    @property
+    def proves_little(self) -> bool:
+        """Whether more than half of the runs never came by their point."""
+        return len(self.missed) > len([run for run in self.runs if run.point is not None]) / 2
+
+    @property
+    def summary(self) -> str:
+        """What came of it, in one line."""
+        said = f"{len(self.points)} points, {len(self.runs)} runs, seed {self.seed}; {len(self.broken)} broken"
         if self.missed:
-            lines[0] += f", {len(self.missed)} never came by their point"
-        lines += [f"  {run}" for run in self.runs]
-        return "\n".join(lines)
+            said += f", {len(self.missed)} never came by their point"
+        if self.proves_little:
+            said += ": they prove nothing; have the scenario take the same path each time"
+        return said
+
+    def __str__(self) -> str:
+        return "\n".join([self.summary, *(f"  {run}" for run in self.runs)])
 
 
 class BrokenGuaranteeError(AssertionError):
