@@ -9,7 +9,8 @@ That is why it is a package beside `runstate` and not inside. It has three fixtu
 | `crash_lab` | a `runstate.testing.CrashLab` on SQLite files below `tmp_path` |
 
 A test that passes and leaves an execution open fails, with what it has left open. Which trackers that is about says the setting
-`runstate_open_executions`; the marker `leaves_executions_open` excuses a test, a class or a module.
+`runstate_open_executions`; the marker `leaves_executions_open` excuses a test, a class or a module. With `all`, what is open when the
+test itself has ended and was not when it began is its own; what the set-up of this test has opened, its teardown may still end.
 """
 
 from __future__ import annotations
@@ -24,12 +25,17 @@ import pytest
 if TYPE_CHECKING:
     from runstate import ExecutionTracker
     from runstate.testing import CrashLab, FakeClock
+    from runstate.testing._open import Before, Noted
 
 SETTING: Final = "runstate_open_executions"
 MARKER: Final = "leaves_executions_open"
 CHOICES: Final = ("fixture", "all", "off")
 _checked: Final = pytest.StashKey[list["ExecutionTracker"]]()
-"""The trackers that a test must leave without open executions."""
+"""The trackers of the fixture `tracker`, which a test must leave without open executions."""
+_noted: Final[pytest.StashKey[Noted]] = pytest.StashKey()
+"""All trackers, if it is about all."""
+_has_passed: Final = pytest.StashKey[bool]()
+"""Whether a test has passed that is not excused."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -39,7 +45,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addini(
         SETTING,
         "which trackers a test must leave without open executions: that of the fixture `tracker` (fixture, the default), "
-        "also all that are made while a test runs (all), or none (off)",
+        "all that are made, by tests, fixtures and modules (all), or none (off)",
         default="fixture",
     )
 
@@ -49,6 +55,11 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", f"{MARKER}(reason=None): this test may leave executions of runstate open")
     if config.getini(SETTING) not in CHOICES:
         raise pytest.UsageError(f"{SETTING} must be one of {', '.join(CHOICES)}, not {config.getini(SETTING)!r}")
+    if config.getini(SETTING) == "all":
+        from runstate.testing._open import Noted
+
+        config.stash[_noted] = Noted()
+        config.add_cleanup(config.stash[_noted].begin())
 
 
 @pytest.fixture
@@ -87,19 +98,65 @@ def crash_lab(request: pytest.FixtureRequest, tmp_path: Path) -> CrashLab:
 
 
 @pytest.hookimpl(wrapper=True)
+def pytest_fixture_setup(
+    fixturedef: pytest.FixtureDef[Any], request: pytest.FixtureRequest
+) -> Generator[None, Any, Any]:
+    """Note for how long the trackers are there that a fixture makes; `setup_method` and its like are fixtures, too."""
+    noted = request.config.stash.get(_noted, None)
+    if noted is None:
+        return (yield)
+    outer, noted.scope = noted.scope, fixturedef.scope
+    try:
+        return (yield)
+    finally:
+        noted.scope = outer
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, Any, Any]:
+    """What is made from here on, by no fixture, is made for this test."""
+    noted = item.config.stash.get(_noted, None)
+    if noted is None:
+        return (yield)
+    noted.scope = "function"
+    try:
+        return (yield)
+    finally:
+        noted.scope = "session"
+        noted.of_test.clear()
+
+
+@pytest.hookimpl(wrapper=True)
 def pytest_runtest_call(item: pytest.Item) -> Generator[None, Any, Any]:
     """Run a test, and fail it for what it leaves open; one that has failed has said enough."""
-    excused = item.get_closest_marker(MARKER) is not None
-    if excused or item.config.getini(SETTING) != "all":
-        result = yield
-    else:
-        from runstate.testing._open import noting_trackers
+    if item.get_closest_marker(MARKER) is not None:
+        return (yield)
+    noted = item.config.stash.get(_noted, None)
+    before: dict[ExecutionTracker, Before] = {}
+    if noted is not None:
+        from runstate.testing._open import open_now
 
-        with noting_trackers(item.stash.setdefault(_checked, [])):
-            result = yield
-    if not excused and (trackers := item.stash.get(_checked, None)):
+        own = item.stash.get(_checked, [])
+        before = {tracker: open_now(tracker) for tracker in noted.all() if tracker not in own}
+    result = yield
+    trackers = [*item.stash.get(_checked, []), *(() if noted is None else noted.all())]
+    if trackers:
         from runstate.testing._open import left_open
 
-        if said := left_open(trackers):
+        if said := left_open(trackers, before):
+            pytest.fail(said, pytrace=False)
+    item.stash[_has_passed] = True
+    return result
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_teardown(item: pytest.Item) -> Generator[None, Any, Any]:
+    """Have the fixtures of a test end what they have opened, and say what they have not."""
+    result = yield
+    noted = item.config.stash.get(_noted, None)
+    if noted is not None and item.stash.get(_has_passed, False):
+        from runstate.testing._open import left_open
+
+        if said := left_open(noted.of_test):
             pytest.fail(said, pytrace=False)
     return result

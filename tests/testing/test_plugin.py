@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 
@@ -130,6 +131,88 @@ def test_the_setting_says_whose(pytester: pytest.Pytester, setting: str, failed:
     result.assert_outcomes(failed=failed, passed=4 - failed)
     if failed:
         result.stdout.fnmatch_lines(["*1 were open when <ExecutionTracker * was closed*"])
+
+
+SET_UP = """
+    import pytest
+    import runstate
+
+    def begin(tracker):
+        return tracker.create(agent="airline", thread_id="t-7", user_id="u-1").run()
+
+    LASTING = runstate.open("memory:")
+
+    @pytest.fixture
+    def plain():
+        with runstate.open("memory:") as tracker:
+            yield tracker
+
+    @pytest.fixture(scope="module")
+    def shared():
+        with runstate.open("memory:") as tracker:
+            run = begin(tracker)
+            yield tracker
+            run.complete()
+
+    @pytest.fixture
+    def running(plain):
+        run = begin(plain)
+        yield run
+        run.complete()
+
+    @pytest.fixture
+    def forgotten(plain):
+        return begin(plain)
+
+    def test_fails_fixture(plain):
+        begin(plain)
+
+    def test_fails_shared(shared):
+        begin(shared)
+
+    def test_passes_shared(shared):
+        begin(shared).complete()
+
+    def test_passes_teardown_ends_it(running):
+        assert running.state.name == "RUNNING"
+
+    def test_errs_teardown_forgets_it(forgotten):
+        assert forgotten.state.name == "RUNNING"
+
+    def test_fails_module():
+        begin(LASTING)
+
+    def test_passes_module():
+        begin(LASTING).complete()
+
+    class TestSetUp:
+        def setup_method(self):
+            self.tracker = runstate.open("memory:")
+
+        def teardown_method(self):
+            self.tracker.close()
+
+        def test_fails_method(self):
+            begin(self.tracker)
+
+        def test_passes_method(self):
+            begin(self.tracker).complete()
+
+    def teardown_module():
+        LASTING.close()
+"""
+
+
+def test_trackers_of_fixtures_and_modules(pytester: pytest.Pytester) -> None:
+    """With `all`, a test fails for what it leaves open on any tracker, and not for what others have; teardown may end what set-up began."""
+    pytester.makepyfile(SET_UP)
+    result = run(pytester, "-rA", "-o", "runstate_open_executions=all")
+    result.assert_outcomes(failed=4, passed=5, errors=1)
+    said = result.stdout.str()
+    for line in re.findall(r"^(\w+) \S+::test_(\w+?)_", said, re.MULTILINE):
+        assert line in {("FAILED", "fails"), ("PASSED", "passes"), ("PASSED", "errs"), ("ERROR", "errs")}
+    result = run(pytester)
+    result.assert_outcomes(passed=9)
 
 
 def test_a_failed_test_has_said_enough(pytester: pytest.Pytester) -> None:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import os
-from collections.abc import Generator, Iterable
-from typing import Any, Final
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Final, NamedTuple
+from weakref import WeakSet
 
 from runstate import (
     Cause,
@@ -39,45 +39,81 @@ def open_tracker(url: str | os.PathLike[str], clock: FakeClock) -> ExecutionTrac
     return tracker
 
 
-@contextlib.contextmanager
-def noting_trackers(made: list[ExecutionTracker]) -> Generator[None]:
-    """Note every tracker that is made meanwhile, in any thread.
+class Before(NamedTuple):
+    """What a tracker had left open at some moment."""
 
-    Args:
-        made: Where.
+    open: frozenset[str] = frozenset()
+    """The executions that were open."""
+    shut_down: int = 0
+    """How many were open when it was closed."""
+
+
+class Noted:
+    """The trackers that are made in a run of tests, in any thread: those of the present test, and those that outlast it."""
+
+    def __init__(self) -> None:
+        self.of_test: list[ExecutionTracker] = []
+        self.lasting: WeakSet[ExecutionTracker] = WeakSet()
+        self.scope: str = "session"
+        """How long a tracker is there that is made now, as pytest calls it."""
+
+    def begin(self) -> Callable[[], None]:
+        """Note every tracker that is made from now on.
+
+        Returns:
+            What ends it.
+        """
+        make: Any = ExecutionTracker.__init__
+
+        @functools.wraps(make)
+        def make_and_note(tracker: ExecutionTracker, *arguments: Any, **options: Any) -> None:
+            make(tracker, *arguments, **options)
+            if self.scope == "function":
+                self.of_test.append(tracker)
+            else:
+                self.lasting.add(tracker)
+
+        _set_initializer(make_and_note)
+        return functools.partial(_set_initializer, make)
+
+    def all(self) -> list[ExecutionTracker]:
+        """Give all that are there."""
+        return [*self.of_test, *self.lasting]
+
+
+def open_now(tracker: ExecutionTracker) -> Before:
+    """What a tracker has left open until now.
+
+    Raises:
+        JournalError: The journal cannot be read.
     """
-    make: Any = ExecutionTracker.__init__
-
-    @functools.wraps(make)
-    def make_and_note(self: ExecutionTracker, *arguments: Any, **options: Any) -> None:
-        make(self, *arguments, **options)
-        made.append(self)
-
-    _set_initializer(make_and_note)
-    try:
-        yield
-    finally:
-        _set_initializer(make)
+    statistics = tracker.statistics()
+    found = [one.execution_id for one in _live(tracker) if _is_own(tracker, one)] if statistics.live else []
+    return Before(frozenset(found), statistics.ended.get((ExecutionState.CANCELLED, Cause.SHUTDOWN), 0))
 
 
-def left_open(trackers: Iterable[ExecutionTracker]) -> str | None:
+def left_open(
+    trackers: Iterable[ExecutionTracker], before: Mapping[ExecutionTracker, Before] | None = None
+) -> str | None:
     """Say what trackers have open, and what they had open when they were closed; None if that is nothing.
 
     Args:
         trackers: Which.
+        before: What of that they had open before, and is not meant.
 
     Raises:
         JournalError: A journal cannot be read.
     """
     lines: list[str] = []
     for tracker in dict.fromkeys(trackers):
-        statistics = tracker.statistics()
-        if statistics.live:
-            found = [record for record in _live(tracker) if _is_own(tracker, record)]
-            lines += [_described(record) for record in found[:_SHOWN]]
-            if statistics.live > _SHOWN:
-                lines.append(f"  and {statistics.live - _SHOWN} more")
-        shut_down = statistics.ended.get((ExecutionState.CANCELLED, Cause.SHUTDOWN), 0)
+        known, now = (before or {}).get(tracker, Before()), open_now(tracker)
+        found = (
+            [record for record in _live(tracker) if record.execution_id in now.open - known.open] if now.open else []
+        )
+        lines += [_described(record) for record in found[:_SHOWN]]
+        if len(found) > _SHOWN:
+            lines.append(f"  and {len(found) - _SHOWN} more")
+        shut_down = now.shut_down - known.shut_down
         if shut_down:
             lines.append(
                 f"  {shut_down} were open when {tracker!r} was closed, which has ended them as CANCELLED (SHUTDOWN)"
