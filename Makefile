@@ -4,7 +4,7 @@ SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help venv demo test format lint types suite chaos checkers frameworks legs bench bench-gate readme clean
+.PHONY: help venv demo test format lint types suite chaos golden checkers frameworks legs bench bench-gate readme clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -49,6 +49,9 @@ suite: $(VENV)/.all ## the tests, on the sources; options: make suite ARGS="-k j
 
 chaos: $(VENV)/.all ## the long proofs, for about an hour and a half; options: make chaos ARGS="--only storm --store sqlite --seed 7 --minutes 20"
 	$(BIN)/python -m tests.chaos $(ARGS)
+
+golden: $(VENV)/.all ## the golden path, end to end, for some five minutes; options: make golden ARGS="--seed 7 --messages 10000"
+	$(BIN)/python -m tests.golden $(ARGS)
 
 checkers: $(VENV)/.all ## the mypy plugin under every mypy of its range
 	$(BIN)/python scripts/checkers.py $(ARGS)
