@@ -94,3 +94,17 @@ def test_an_outbox_that_is_delivered_already_is_refused(tracker: ExecutionTracke
     tracker.deliver(lambda notice: None, outbox="chat")
     with pytest.raises(InvalidValueError, match="chat"):
         app(tracker, outbox="chat")
+
+
+def test_who_has_read_the_end_and_leaves_at_once_was_told(tracker: ExecutionTracker) -> None:
+    """The notice of an end is DELIVERED though its client leaves with the final event, before anybody has claimed that notice."""
+    with serve(tracker, outbox="chat") as served:
+        runs = [begin(tracker, f"t-{number}") for number in range(20)]
+        tracker.flush()
+        connections = [served.socket(f"/ws/threads/t-{number}") for number in range(20)]
+        for run, connection in zip(runs, connections, strict=True):
+            end(tracker, run)
+            until(messages(connection), "agent_completed")
+            connection.close()
+        for run in runs:
+            wait_for(lambda run=run: state(tracker, run.execution_id) is DELIVERED)
