@@ -241,11 +241,13 @@ def _duration(conversation: Conversation) -> float:
 
 
 def _strike_agents(messages: list[Message], randomness: random.Random) -> None:
-    free = [message for message in messages if message.answer is not None]
     for kind in Agent:
-        wanted = [message for message in free if kind is not Agent.TOOL or _tool_steps(message)]
+        wanted = [
+            m
+            for m in messages
+            if m.agent is None and m.answer is not None and (kind is not Agent.TOOL or _tool_steps(m))
+        ]
         for message in _some(kind, wanted, len(messages), randomness):
-            free.remove(message)
             message.agent = kind.name
             steps = _tool_steps(message) if kind is Agent.TOOL else list(range(len(message.steps)))
             message.at = randomness.choice(steps)
@@ -253,10 +255,9 @@ def _strike_agents(messages: list[Message], randomness: random.Random) -> None:
 
 
 def _strike_clients(messages: list[Message], randomness: random.Random) -> None:
-    free = list(messages)
     for kind in Client:
+        free = [message for message in messages if message.client is None]
         for message in _some(kind, free, len(messages), randomness):
-            free.remove(message)
             message.client = kind.name
             message.moment = randomness.uniform(0.1, 0.9)
             message.away = randomness.uniform(*AWAY)

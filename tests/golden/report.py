@@ -89,7 +89,7 @@ class Report:
     wrong: list[str]
     counts: Counter[str]
     account: Account
-    undelivered: int
+    undelivered: list[str]
     findings: list[str]
     memory: list[float]
     told: dict[tuple[str, str], list[Final]] = field(init=False)
@@ -169,6 +169,7 @@ class Report:
         """
         wrong = list(self.wrong)
         wrong += [f"verify: {finding}" for finding in self.findings]
+        wrong += [f"left in the outbox: {one}" for one in self.undelivered]
         wrong += [f"silent: {one}" for one in self.silent]
         wrong += [f"{key} was not told rightly: {f}" for key, f in self.told.items() if not self._is_right(key, f)]
         live = self.account.executions - len(self.account.ends)
@@ -176,7 +177,6 @@ class Report:
             (is_full and self.completion < COMPLETION, f"completion is {self.completion:.2%}"),
             (self.reliability < RELIABILITY, f"reliability is {self.reliability:.2%}"),
             (self.duplicates > 0, f"{self.duplicates} final events came twice"),
-            (self.undelivered > 0, f"{self.undelivered} notices are left in the outbox"),
             (live > 0, f"{live} executions have not ended"),
             (
                 is_full and quantile(self.deaths, 0.99) > DEATH_TO_NOTICE,
@@ -199,7 +199,7 @@ class Report:
             f"reliability   {self.reliability:8.2%}  exactly one final event, the right one, in time",
             f"silent        {len(self.silent):8,}",
             f"duplicates    {self.duplicates:8,}",
-            f"undelivered   {self.undelivered:8,}  notices left in the outbox",
+            f"undelivered   {len(self.undelivered):8,}  notices left in the outbox",
             f"findings      {len(self.findings):8,}  of runstate.verify",
             f"executions    {self.account.executions:8,}  of which {self.account.retries:,} are retries",
             "ends of messages, as users were told:",

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import runstate
-from runstate import Created, ExecutionState, ExecutionTracker, Transition, WaitTimeoutError
+from runstate import Created, ExecutionState, ExecutionTracker, NoticeState, Transition, WaitTimeoutError
 
 from ..chaos.places import PostgresPlace, place
 from .plan import Blow, Plan, as_json
@@ -165,15 +165,18 @@ class _Run:
         return []
 
 
-def _undelivered(tracker: ExecutionTracker) -> int:
-    """Wait until the outbox is empty; return how many notices are left in it, or were lost."""
+def _undelivered(tracker: ExecutionTracker) -> list[str]:
+    """Wait until the outbox is empty; return what is left in it, or was lost."""
     until = time.monotonic() + SETTLING
     while True:
         (outbox,) = (one for one in tracker.outboxes() if one.name == OUTBOX)
-        left = outbox.pending + outbox.parked + outbox.lost
-        if not left or time.monotonic() > until:
-            return left
+        if not outbox.pending + outbox.parked + outbox.lost:
+            return []
+        if time.monotonic() > until:
+            break
         time.sleep(0.1)
+    left = [f"{one}" for one in tracker.notices(outbox=OUTBOX) if one.state is not NoticeState.DELIVERED]
+    return left + [f"{outbox.lost} notices were removed by retention"] * bool(outbox.lost)
 
 
 def _accounted(tracker: ExecutionTracker, kills: list[Kill]) -> Account:

@@ -26,7 +26,7 @@ def test_every_message_has_one_answer_whatever_happens() -> None:
     assert report.reliability == 1.0
     assert report.silent == []
     assert report.duplicates == 0
-    assert report.undelivered == 0
+    assert report.undelivered == []
     assert report.account.retries >= 3
 
 
