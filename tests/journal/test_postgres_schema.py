@@ -231,6 +231,15 @@ def test_what_lives_is_found_by_its_index(raw: Raw) -> None:
         assert "Sort" not in steps or index == "executions_execution_id_key"
 
 
+def test_what_is_new_of_an_agent_is_found_by_its_position(raw: Raw) -> None:
+    """Reading an agent's new events looks at what comes after the position, also by a plan made while there was nothing, and kept."""
+    selection = Selection(agent="a")
+    query = b"EXPLAIN " + _postgres_sql.read_events(selection)
+    steps = " ".join(step for (step,) in raw.execute(query, {**parameters(selection), "after": 1, "limit": 512}))
+    assert "Seq Scan on executions" not in steps
+    assert "Index Scan using entries_pkey on entries e" in steps
+
+
 def test_functions_of_the_owner_see_our_schema_only(raw: Raw) -> None:
     """Whatever runs with the owner's rights has a search path of its own, and nothing can be called by everybody."""
     rows = raw.execute(
