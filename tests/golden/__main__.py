@@ -23,7 +23,7 @@ def main() -> int:
     say(
         f'replay: make golden ARGS="--seed {options.seed} --messages {options.messages} --at-once {options.at_once} '
         f"--workers {options.workers} --kills {options.kills} --restarts {options.restarts} --servers {options.servers} "
-        f'--pace {options.pace:g}"'
+        f'--outages {options.outages} --pace {options.pace:g}"'
     )
     planned = plan(
         options.seed,
@@ -33,6 +33,7 @@ def main() -> int:
         kills=options.kills,
         restarts=options.restarts,
         servers=options.servers,
+        outages=options.outages,
     )
     settings = Settings(timeout=60.0, attempt_timeout=25.0, heartbeat_timeout=5.0, lease=10.0)
     report = golden(planned, Options(options.workers, options.at_once, options.patience, settings, options.keep), say)
@@ -54,6 +55,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--kills", type=int, default=6, help="kill -9 of a worker (6)")
     parser.add_argument("--restarts", type=int, default=2, help="crashes of the database (2)")
     parser.add_argument("--servers", type=int, default=1, help="kill -9 of the chat server (1)")
+    parser.add_argument("--outages", type=int, default=1, help="times that the model is away for everybody (1)")
     parser.add_argument("--pace", type=float, default=3.5, help="seconds that a turn takes on average (3.5)")
     parser.add_argument("--patience", type=float, default=120.0, help="seconds until a message is silent (120)")
     parser.add_argument(

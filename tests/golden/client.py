@@ -76,6 +76,7 @@ class Users:
         for message in conversation.messages:
             await self._one(stream, conversation, message)
         await asyncio.sleep(LINGER)
+        await stream.back.wait()  # who is cut off in the end comes back once more
         following.cancel()
         await asyncio.wait([following])
         if not following.cancelled():
@@ -130,6 +131,27 @@ class Users:
             await stream.cut(message.away + (message.duration if fault is Client.AWAY else 0.0), fault)
 
 
+async def follow_as_stranger(users: Users) -> None:
+    """Follow everything as a user who has no conversation: nothing may come. Without a token nobody comes in at all."""
+    while True:
+        try:
+            async with connect(f"ws://{users.address}/runs/ws/events?after=0&events=client", proxy=None):
+                users.say("wrong", what="somebody without a token may follow everything")
+        except InvalidHandshake:
+            pass  # as it must be
+        except (ConnectionClosed, OSError, EOFError, TimeoutError):
+            await asyncio.sleep(0.1)
+            continue
+        try:
+            url = f"ws://{users.address}/runs/ws/events?after=0&events=client"
+            async with connect(url, additional_headers=users.headers("a stranger"), proxy=None) as connection:
+                async for text in connection:
+                    if "id" in json.loads(text):
+                        users.say("wrong", what=f"a stranger was told {text!r}")
+        except (ConnectionClosed, InvalidHandshake, OSError, EOFError, TimeoutError):
+            await asyncio.sleep(0.1)
+
+
 class Stream:
     """One user's stream of one conversation, connected again from the last place whenever it is cut.
 
@@ -147,6 +169,8 @@ class Stream:
         self._connection: ClientConnection | None = None
         self._since = 0.0
         self._waits: dict[str, asyncio.Event] = {}
+        self.back = asyncio.Event()
+        """Set while it is connected."""
         self.executions: dict[str, set[str]] = {}
         """The executions that were seen for each message."""
 
@@ -183,6 +207,7 @@ class Stream:
                     url, additional_headers=headers, compression=None, max_size=None, ping_interval=None, proxy=None
                 ) as connection:
                     self._connection, self._since = connection, time.monotonic()
+                    self.back.set()
                     async for text in connection:
                         self._read(json.loads(text))
                     self._users.counts[f"streams ended with {connection.close_code}"] += 1
@@ -191,6 +216,7 @@ class Stream:
                 await asyncio.sleep(0.02)
             finally:
                 self._connection = None
+                self.back.clear()
 
     def _read(self, event: dict[str, Any]) -> None:
         now, now_ns = time.monotonic(), time.time_ns()
@@ -223,9 +249,13 @@ async def main(address: str, secret: str, at_once: int, patience: float) -> None
         while waiting:
             await users.talk(waiting.pop())
 
+    stranger = asyncio.create_task(follow_as_stranger(users))
     async with asyncio.TaskGroup() as group:
         for number in range(at_once):
             group.create_task(place(number))
+    if stranger.done():
+        stranger.result()
+    stranger.cancel()
     for what, number in sorted(users.counts.items()):
         users.say("count", what=what, number=number)
     with contextlib.suppress(httpx.TransportError):

@@ -58,6 +58,7 @@ class Blow(Enum):
     KILL = "kill -9 of a worker"
     DATABASE = "the database is crashed and restarted"
     SERVER = "kill -9 of the chat server"
+    OUTAGE = "the model is away for everybody"
 
 
 SHARES: Final[dict[Agent | Client, float]] = {
@@ -164,7 +165,9 @@ class Plan(NamedTuple):
         return counts
 
 
-def plan(seed: int, messages: int, *, pace: float, workers: int, kills: int, restarts: int, servers: int) -> Plan:
+def plan(
+    seed: int, messages: int, *, pace: float, workers: int, kills: int, restarts: int, servers: int, outages: int
+) -> Plan:
     """Decide everything.
 
     Args:
@@ -175,6 +178,7 @@ def plan(seed: int, messages: int, *, pace: float, workers: int, kills: int, res
         kills: How many of them are killed, one after the other.
         restarts: How often the database is crashed.
         servers: How often the chat server is killed.
+        outages: How often the model is away for everybody.
 
     Raises:
         ValueError: There are too few messages to have every kind of fault.
@@ -184,6 +188,7 @@ def plan(seed: int, messages: int, *, pace: float, workers: int, kills: int, res
     _strike_agents(_all(conversations), randomness)
     _strike_clients(_all(conversations), randomness)
     blows = [Blow.KILL] * kills + [Blow.DATABASE] * restarts + [Blow.SERVER] * servers
+    blows += [Blow.OUTAGE] * outages
     randomness.shuffle(blows)
     slots = [slot % workers for slot in range(kills)]
     randomness.shuffle(slots)

@@ -148,6 +148,18 @@ class Report:
         """Users who were told of a death but came back only after it."""
         return sum(one.since >= killed for one, killed in self._deaths())
 
+    def _each_death(self) -> list[str]:
+        """A line for each death: how many were told of it, and when."""
+        found: defaultdict[float, list[Final]] = defaultdict(list)
+        for one, killed in self._deaths():
+            if one.since < killed:
+                found[killed].append(one)
+        return [
+            f"  one death: {len(told):3} users, buried after {min(one.at - one.delay for one in told) * 1e3 - killed * 1e3:.0f} ms, told after "
+            f"{min(one.at for one in told) * 1e3 - killed * 1e3:.0f} to {max(one.at for one in told) * 1e3 - killed * 1e3:.0f} ms"
+            for killed, told in sorted(found.items())
+        ]
+
     def _deaths(self) -> list[tuple[Final, float]]:
         killed = self.account.killed
         dead = [one for one in self.finals if one.cause == Cause.PROCESS_EXITED.value and one.execution_id in killed]
@@ -212,6 +224,7 @@ class Report:
             f"from a worker's death to the user           {_times(self.deaths)} ({len(self.deaths)} notices of "
             f"{len(set(self.account.killed.values()))} deaths; {self.absent} users were not connected)",
             f"  of which from the death to the burial     {_times(self.burials)}",
+            *self._each_death(),
             f"memory of the chat server {min(self.memory):.0f} to {max(self.memory):.0f} MB",
         ]
         return lines + [f"  {number:6,}  {what}" for what, number in sorted(self.counts.items())]

@@ -26,6 +26,8 @@ from .site import Kill, Settings, Site
 
 SETTLING: Final = 30.0
 """Seconds in which the outbox must be empty when nobody waits any more."""
+OUTAGE: Final = 1.5
+"""Seconds for which the model is away."""
 EVERY: Final = 100
 """Answers after which it is said how far the run is."""
 
@@ -156,6 +158,8 @@ class _Run:
         self._say(f"{time.monotonic() - self._began:6.1f} s  {strike.blow.value}")
         if strike.blow is Blow.KILL:
             self._site.kill_worker(strike.slot)
+        elif strike.blow is Blow.OUTAGE:
+            return [self._site.begin_outage(OUTAGE)]
         elif strike.blow is Blow.SERVER:
             self._site.kill_server()
         else:

@@ -9,11 +9,13 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 from typing import IO, Final, NamedTuple
 
 from ..chaos.faults import OUTCRY
+from .worker import outage_at
 
 ROOT: Final = Path(__file__).resolve().parent.parent.parent
 BACKLOG: Final = 1_024
@@ -90,6 +92,14 @@ class Site:
         process.kill()
         self._server = self._start_server()
         self._check(process, -signal.SIGKILL)
+
+    def begin_outage(self, seconds: float) -> threading.Thread:
+        """Take the model away from everybody for so long."""
+        sign = outage_at(self._path)
+        sign.touch()
+        timer = threading.Timer(seconds, sign.unlink)
+        timer.start()
+        return timer
 
     def look(self) -> None:
         """Look how much memory the server takes."""

@@ -14,7 +14,7 @@ SETTINGS = Settings(timeout=20.0, attempt_timeout=4.0, heartbeat_timeout=1.5, le
 
 def planned(seed: int = 305, messages: int = MESSAGES) -> Plan:
     """A plan with one blow of each kind."""
-    return plan(seed, messages, pace=0.8, workers=2, kills=1, restarts=1, servers=1)
+    return plan(seed, messages, pace=0.8, workers=2, kills=1, restarts=1, servers=1, outages=1)
 
 
 def test_every_message_has_one_answer_whatever_happens() -> None:
@@ -22,7 +22,7 @@ def test_every_message_has_one_answer_whatever_happens() -> None:
     report = golden(planned(), Options(workers=2, at_once=24, patience=60.0, settings=SETTINGS), print)
     print("\n".join(report.lines()))
     assert report.judge(is_full=False) == []
-    assert set(report.unplanned) <= {"dead, process_exited"}
+    assert set(report.unplanned) <= {"dead, process_exited", "completed, fallback"}
     assert report.reliability == 1.0
     assert report.silent == []
     assert report.duplicates == 0

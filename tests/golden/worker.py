@@ -23,6 +23,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, Final
 
 import runstate
@@ -45,16 +46,22 @@ LIMIT: Final = 1 << 22
 """Bytes of a line."""
 
 
+def outage_at(path: str | Path) -> Path:
+    """The file that is there while the model is away, beside the socket."""
+    return Path(path).with_name("outage")
+
+
 class Turn:
     """One message to answer, and what will happen meanwhile.
 
     Args:
         data: The turn, as `Message.turn` has made it.
         beat: Seconds between two heartbeats.
+        outage: The file that is there while the model is away.
         begun: Called with the execution's id once it is durable.
     """
 
-    def __init__(self, data: dict[str, Any], beat: float, begun: Callable[[str], None]) -> None:
+    def __init__(self, data: dict[str, Any], beat: float, outage: Path, begun: Callable[[str], None]) -> None:
         self.steps = [Step(*step) for step in data["steps"]]
         self.answer: int | None = data["answer"]
         self.fault = None if data["agent"] is None else Agent[data["agent"]]
@@ -62,6 +69,7 @@ class Turn:
         self.seconds: float = data["seconds"]
         self.attempts = 0
         self._beat = beat
+        self._outage = outage
         self._begun = begun
 
     def begin(self) -> None:
@@ -76,6 +84,8 @@ class Turn:
         for number, step in enumerate(self.steps):
             phase = Phase(step.phase)
             run.phase(phase, step.detail)
+            if self._outage.exists():
+                raise ConnectionError("the model is away")
             if number == self.at and self.fault is not None:
                 await self._befall(phase)
             await self.pause(step.seconds)
@@ -128,11 +138,13 @@ class Worker:
 
     Args:
         tracker: Where executions go.
+        path: The server's socket.
         settings: Limits in seconds, from the command line.
     """
 
-    def __init__(self, tracker: ExecutionTracker, settings: dict[str, float]) -> None:
+    def __init__(self, tracker: ExecutionTracker, path: str, settings: dict[str, float]) -> None:
         self.tracker = tracker
+        self._path = path
         self._beat = settings["heartbeat_timeout"] / 5
         self._tasks: set[asyncio.Task[None]] = set()
         self._writer: asyncio.StreamWriter | None = None
@@ -150,11 +162,11 @@ class Worker:
 
         self._airline = airline
 
-    async def serve(self, path: str) -> None:
-        """Work for whoever listens there, for ever."""
+    async def serve(self) -> None:
+        """Work for whoever listens, for ever."""
         while True:
             with contextlib.suppress(OSError):  # the server is being started again
-                reader, self._writer = await asyncio.open_unix_connection(path, limit=LIMIT)
+                reader, self._writer = await asyncio.open_unix_connection(self._path, limit=LIMIT)
                 self._say(word="there", incarnation=self.tracker.incarnation)
                 while line := await reader.readline():
                     task = asyncio.create_task(self._answer(json.loads(line)))
@@ -173,7 +185,7 @@ class Worker:
         def begun(execution_id: str) -> None:
             self._say(word="begun", number=number, execution_id=execution_id)
 
-        turn = Turn(message["turn"], self._beat, begun)
+        turn = Turn(message["turn"], self._beat, outage_at(self._path), begun)
         call = self._airline.bind(
             thread_id=message["thread_id"], user_id=message["user_id"], message_id=message["message_id"]
         )
@@ -204,7 +216,7 @@ async def main(url: str, path: str, settings: dict[str, float]) -> None:
     tracker = await opened(url, settings["lease"])
     stopping = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stopping.set)
-    serving = asyncio.create_task(Worker(tracker, settings).serve(path))
+    serving = asyncio.create_task(Worker(tracker, path, settings).serve())
     await asyncio.wait([serving, asyncio.create_task(stopping.wait())], return_when=asyncio.FIRST_COMPLETED)
     if serving.done():
         serving.result()
