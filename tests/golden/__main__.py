@@ -59,7 +59,10 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--pace", type=float, default=3.5, help="seconds that a turn takes on average (3.5)")
     parser.add_argument("--patience", type=float, default=120.0, help="seconds until a message is silent (120)")
     parser.add_argument(
-        "--keep", type=Path, metavar="FOLDER", help="keep there what the processes say on standard error"
+        "--keep",
+        type=Path,
+        metavar="FOLDER",
+        help="keep there what processes say on standard error, and what users read",
     )
     options = parser.parse_args()
     if options.seed is None:

@@ -42,7 +42,7 @@ class Options:
     """Seconds until a message counts as silent."""
     settings: Settings
     keep: Path | None = None
-    """A folder in which what the processes said on standard error is kept."""
+    """A folder in which what the processes said on standard error is kept, and what users read."""
 
 
 def golden(plan: Plan, options: Options, say: Callable[[str], None]) -> Report:
@@ -60,8 +60,8 @@ def golden(plan: Plan, options: Options, say: Callable[[str], None]) -> Report:
     with place("postgres", 0) as here, tempfile.TemporaryDirectory(prefix="runstate-golden-") as folder:
         assert isinstance(here, PostgresPlace)
         site = Site(here.url, Path(folder), options.settings, options.workers)
+        run = _Run(plan, site, here, say)
         try:
-            run = _Run(plan, site, here, say)
             run.follow(site.users(options.at_once, options.patience))
             seconds = time.monotonic() - began
             with runstate.open(here.url, read_only=True) as tracker:
@@ -72,6 +72,9 @@ def golden(plan: Plan, options: Options, say: Callable[[str], None]) -> Report:
         finally:
             site.kill()
             if options.keep is not None:
+                (site.folder / "finals.jsonl").write_text(
+                    "".join(json.dumps(one._asdict()) + "\n" for one in run.finals)
+                )
                 shutil.copytree(folder, options.keep, ignore=shutil.ignore_patterns("workers"), dirs_exist_ok=True)
         return Report(
             plan=plan,
