@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from typing import Final as Constant
@@ -225,6 +226,7 @@ class Report:
             f"{len(set(self.account.killed.values()))} deaths; {self.absent} users were not connected)",
             f"  of which from the death to the burial     {_times(self.burials)}",
             *self._each_death(),
+            f"load of the machine, at the end: {os.getloadavg()[1]:.1f} for {os.cpu_count()} processors, everybody's together",
             f"memory of the chat server {min(self.memory):.0f} to {max(self.memory):.0f} MB",
         ]
         return lines + [f"  {number:6,}  {what}" for what, number in sorted(self.counts.items())]
