@@ -3,6 +3,10 @@
 First the fence, then the ends. From the fence on nothing of the worker is taken any more, so what is live then is all that there
 is to bury, and each end is a compare-and-set like every move. So it can be done by several at once, again, or after somebody
 who died over it: each execution is buried once, and a conflict is somebody else's success.
+
+How long an execution was silent is told by two clocks: its worker's, by which it gave its last sign of life, and the store's. No
+entry has the store's time, so how far the two are apart is known only where it shows: a sign that is yet to come, or one from
+before the worker had joined. Then no age is given, as none would be true; the burier's own clock has no part in it.
 """
 
 from __future__ import annotations
@@ -13,13 +17,15 @@ from typing import Final
 
 from ._clock import Clock
 from ._errors import JournalConflictError
-from ._fleet import CancelRequest, Unsettled
+from ._fleet import CancelRequest, Unsettled, Worker
 from ._records import Evidence, Transition
 from ._states import Cause, ExecutionState
 from .journal import Fleet
 
 BATCH: Final = 500
 """Executions buried in one append, so that no other writer waits long for it."""
+APART: Final = 1.0
+"""Seconds by which the clocks of a worker and the store may differ unnoticed."""
 
 
 def bury(
@@ -64,13 +70,17 @@ def bury(
     while left := journal.unsettled(incarnation, BATCH):
         requests = {request.execution_id: request for request in journal.requests(incarnation)}
         now_ns = clock.time_ns()
-        ends = [_end(one, worker.fence.cause, seen, requests.get(one.record.execution_id), by, now_ns) for one in left]
+        ends = [
+            _end(one, worker, worker.fence.cause, seen, requests.get(one.record.execution_id), by, now_ns)
+            for one in left
+        ]
         try:
             journal.append(ends)
         except JournalConflictError as conflict:
             refused = frozenset(conflict.execution_ids)
             ends = [end for end in ends if end.execution_id not in refused]
-            if not ends and list(journal.unsettled(incarnation, BATCH)) == list(left):
+            again = [one.record for one in journal.unsettled(incarnation, BATCH)]
+            if not ends and again == [one.record for one in left]:
                 raise  # nobody else has buried them either
         else:
             if len(left) < BATCH:  # that was all, and nothing comes after a fence
@@ -93,17 +103,35 @@ def exit_reason(status: int) -> str:
         return f"its process was killed by signal {-status}"
 
 
+def _silence(unsettled: Unsettled, worker: Worker) -> float | None:
+    """Seconds since an execution's last sign of life; None if its worker's clock is seen to be wrong, so that nobody can tell."""
+    silence = (unsettled.now_ns - unsettled.signed_at_ns) / 1e9
+    if silence < -APART:
+        return None
+    if worker.started_at_ns is not None and silence > (unsettled.now_ns - worker.started_at_ns) / 1e9 + APART:
+        return None
+    return max(0.0, silence)
+
+
 def _end(
-    unsettled: Unsettled, cause: Cause, seen: str, request: CancelRequest | None, by: str, now_ns: int
+    unsettled: Unsettled,
+    worker: Worker,
+    cause: Cause,
+    seen: str,
+    request: CancelRequest | None,
+    by: str,
+    now_ns: int,
 ) -> Transition:
     record = unsettled.record
     at_ns = max(now_ns, record.updated_at_ns)  # clocks of two machines differ; within an execution time never goes back
+    silence = _silence(unsettled, worker)
+    unknown = "; since when it was silent is not known, as its worker's clock and the store's are apart"
     evidence = Evidence(
         by,
-        last_beat_age=(at_ns - unsettled.signed_at_ns) / 1e9,
+        last_beat_age=silence,
         last_phase=record.phase,
         last_phase_detail=record.phase_detail,
-        reason=seen,
+        reason=seen if silence is not None else seen + unknown,
     )
     target, error = ExecutionState.DEAD, f"worker {record.incarnation} is gone: {seen}"
     if request is not None:

@@ -103,7 +103,9 @@ class Unsettled(NamedTuple):
 
     record: ExecutionRecord
     signed_at_ns: int
-    """Time of its last sign of life: of its newest entry that is no warning, which `record.updated_at_ns` may be."""
+    """Time of its last sign of life, by its worker's clock: of its newest entry that is no warning, which `record.updated_at_ns` may be."""
+    now_ns: int
+    """The time of the store when it was read, in nanoseconds since the Unix epoch."""
 
 
 class RejectedMove(NamedTuple):

@@ -34,7 +34,8 @@ class Evidence(NamedTuple):
     beats: int = 0
     """Heartbeats received."""
     last_beat_age: float | None = None
-    """Seconds between the last sign of life (a beat, a phase or a move) and the end."""
+    """Seconds between the last sign of life (a beat, a phase or a move) and the end; None if there was none, or if whoever buried it
+    could not tell, as the clocks of its worker and of the store are apart."""
     last_phase: Phase | None = None
     """The phase that it was in."""
     last_phase_detail: str | None = None

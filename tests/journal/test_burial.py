@@ -54,27 +54,30 @@ def test_everything_live_is_buried_and_nothing_else(pair: Pair, clock: FakeClock
     assert [log(pair.one, end.execution_id)[-1] for end in buried] == buried
 
 
-def test_the_evidence_says_who_saw_what(pair: Pair, clock: FakeClock) -> None:
+def test_the_evidence_says_who_saw_what(shared: SharedStore, pair: Pair, clock: FakeClock) -> None:
     """A burial's evidence names the observer, how the process ended, the last phase and the age of the last sign of life."""
     pair.one.append([*life("x", RUNNING), phased("x", 3, Phase.TOOL_EXECUTION, detail="get_user_details")])
     clock.advance(8.0)
+    shared.let_pass(8.0)
     (end,) = bury_first(pair.other, clock)
     last_ns = START_NS + 3
+    seen = SEEN.replace("renewed 0 s", "renewed 8 s")
     assert end.at_ns == START_NS + 8 * SECOND
     assert (end.source, end.target, end.cause, end.incarnation) == (RUNNING, DEAD, EXITED, OTHER_WORKER)
     assert end.evidence == Evidence(
-        OTHER_WORKER, 0, (end.at_ns - last_ns) / 1e9, Phase.TOOL_EXECUTION, "get_user_details", None, SEEN
+        OTHER_WORKER, 0, (end.at_ns - last_ns) / 1e9, Phase.TOOL_EXECUTION, "get_user_details", None, seen
     )
-    assert end.error == f"worker {WORKER} is gone: {SEEN}"
+    assert end.error == f"worker {WORKER} is gone: {seen}"
     assert record(pair.one, "x").evidence == end.evidence
 
 
 @pytest.mark.parametrize("warnings", [1, 3])
-def test_a_warning_is_no_sign_of_life(pair: Pair, clock: FakeClock, warnings: int) -> None:
+def test_a_warning_is_no_sign_of_life(shared: SharedStore, pair: Pair, clock: FakeClock, warnings: int) -> None:
     """The age of the last sign of life counts from the newest entry that is no warning, however many warnings came after it."""
     pair.one.append([*life("x", RUNNING), phased("x", 3, at_ns=seconds_later(1.0))])
     pair.one.append([warned("x", 4 + number, at_ns=seconds_later(5.0 + number)) for number in range(warnings)])
     clock.advance(10.0)
+    shared.let_pass(10.0)
     (end,) = bury_first(pair.other, clock)
     assert (end.seq, end.at_ns) == (4 + warnings, seconds_later(10.0))
     assert end.evidence is not None
@@ -86,8 +89,35 @@ def test_time_does_not_go_back_at_a_burial(pair: Pair, clock: FakeClock) -> None
     pair.one.append(life("x", RUNNING, at_ns=seconds_later(60.0)))
     (end,) = bury_first(pair.other, clock)
     assert end.at_ns == seconds_later(60.0)
+
+
+@pytest.mark.parametrize("seconds", [3_600.0, -3_600.0])
+def test_a_dead_workers_wrong_clock_gives_no_age(
+    shared: SharedStore, pair: Pair, clock: FakeClock, seconds: float
+) -> None:
+    """Signs of life that are yet to come, or are from before the worker joined, have no age, and the evidence says why."""
+    pair.one.append(life("x", RUNNING, at_ns=seconds_later(seconds)))
+    shared.let_pass(1.5)
+    (end,) = bury_first(pair.other, clock)
     assert end.evidence is not None
-    assert end.evidence.last_beat_age == 0.0
+    assert end.evidence.last_beat_age is None
+    assert str(end.evidence.reason).endswith(
+        "its lease had been renewed 1.5 s before; since when it was silent is not known, "
+        "as its worker's clock and the store's are apart"
+    )
+
+
+@pytest.mark.parametrize("seconds", [3_600.0, -3_600.0])
+def test_the_buriers_clock_has_no_part_in_the_age(
+    shared: SharedStore, pair: Pair, clock: FakeClock, seconds: float
+) -> None:
+    """A burier whose own clock is wrong gives the true age of the last sign of life all the same."""
+    pair.one.append(life("x", RUNNING, at_ns=START_NS))
+    shared.let_pass(1.5)
+    wrong = FakeClock(time_ns=START_NS + round(seconds * SECOND))
+    (end,) = bury_first(pair.other, wrong)
+    assert end.evidence is not None
+    assert end.evidence.last_beat_age == 1.5
 
 
 @pytest.mark.parametrize(

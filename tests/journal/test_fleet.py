@@ -274,7 +274,7 @@ def test_what_was_warned_of_can_be_buried(pair: Pair) -> None:
     """An execution whose newest entry is a warning is among what a worker has left, and its burial follows the warning."""
     pair.one.append([*life("x", RUNNING), warned("x", 3)])
     pair.other.fence(WORKER, OTHER_WORKER, EXITED)
-    ((left, signed_at_ns),) = pair.other.unsettled(WORKER, 10)
+    ((left, signed_at_ns, _),) = pair.other.unsettled(WORKER, 10)
     assert (left, left.cause, left.seq) == (record(pair.one, "x"), None, 3)
     assert signed_at_ns == life("x", RUNNING)[-1].at_ns
     pair.other.append([burial("x", seq=4)])

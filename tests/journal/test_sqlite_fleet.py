@@ -338,7 +338,7 @@ def test_the_live_of_a_worker_are_found_by_their_index(path: Path) -> None:
     from runstate.journal import _sql_fleet
 
     journal = SqliteJournal(path)
-    asked = {"boot_id": "", "now_ns": 0, "departed": 0, "incarnation": "", "limit": 1}
+    asked = {"boot_id": "", "now_ns": 0, "wall_ns": 0, "departed": 0, "incarnation": "", "limit": 1}
     with contextlib.closing(sqlite3.connect(path)) as connection:
         sql = _sql_fleet
         for query in (sql.PEERS, sql.WORKERS, sql.WORKER, sql.UNSETTLED, sql.REQUESTS):

@@ -288,7 +288,7 @@ class Fleet(Journal, Protocol):
         ...
 
     def unsettled(self, incarnation: str, limit: int, /) -> Sequence[Unsettled]:
-        """Read a worker's live executions, the oldest first, and when each gave its last sign of life.
+        """Read a worker's live executions, the oldest first, when each gave its last sign of life, and the time of the store.
 
         Args:
             incarnation: The worker.

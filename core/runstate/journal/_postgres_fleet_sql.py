@@ -55,7 +55,7 @@ WORKERS: Final = _WORKER.format(
 _OWNED: Final = "(SELECT number FROM runstate.workers WHERE incarnation = %(incarnation)s)"
 
 UNSETTLED: Final = f"""
-SELECT {RECORD_COLUMNS}, {SIGNED_AT_NS.format(schema="runstate.")}
+SELECT {RECORD_COLUMNS}, {SIGNED_AT_NS.format(schema="runstate.")}, runstate.now_ns()
 FROM runstate.executions AS x JOIN runstate.workers AS w ON w.number = x.worker
 LEFT JOIN runstate.entries AS e ON e.number = x.number AND e.seq = x.seq
 WHERE x.worker = {_OWNED} AND {LIVE}

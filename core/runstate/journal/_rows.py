@@ -99,10 +99,12 @@ def record_of(row: Row) -> ExecutionRecord:
 
 
 def unsettled_of(row: Row) -> Unsettled:
-    """Decode the same and when it gave its last sign of life; raises `RecordDecodeError` when it is not valid."""
-    *record, signed_at_ns = row
+    """Decode the same, when it gave its last sign of life, and the time of the store; raises `RecordDecodeError` when it is not valid."""
+    *record, signed_at_ns, now_ns = row
     if not isinstance(signed_at_ns, int):
         raise RecordDecodeError(
             "signed_at_ns", "nanoseconds since the epoch: a live execution has an entry", signed_at_ns
         )
-    return Unsettled(record_of(tuple(record)), signed_at_ns)
+    if not isinstance(now_ns, int):
+        raise RecordDecodeError("now_ns", "nanoseconds since the epoch", now_ns)
+    return Unsettled(record_of(tuple(record)), signed_at_ns, now_ns)

@@ -272,7 +272,7 @@ DELETE FROM workers WHERE number IN (
 _OWNED: Final = "(SELECT number FROM workers WHERE incarnation = :incarnation)"
 
 UNSETTLED: Final = f"""
-SELECT {RECORD_COLUMNS}, {SIGNED_AT_NS.format(schema="")}
+SELECT {RECORD_COLUMNS}, {SIGNED_AT_NS.format(schema="")}, :wall_ns
 FROM executions AS x INDEXED BY executions_live_of JOIN workers AS w ON w.number = x.worker
 LEFT JOIN entries AS e ON e.number = x.number AND e.seq = x.seq
 WHERE x.worker = {_OWNED} AND {is_live("x.state")} AND x.seq > 0

@@ -107,7 +107,7 @@ class SqliteFleet(SqliteFile):
     def unsettled(self, incarnation: str, limit: int, /) -> Sequence[Unsettled]:
         """Read a worker's live executions. See `Fleet.unsettled`."""
         with self._reading() as connection:
-            asked = {"incarnation": incarnation, "limit": limit}
+            asked = {"incarnation": incarnation, "limit": limit, "wall_ns": self._clock.time_ns()}
             rows = connection.execute(_sql_fleet.UNSETTLED, asked).fetchall()
         return [unsettled_of(row) for row in rows]
 
