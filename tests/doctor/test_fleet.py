@@ -14,7 +14,7 @@ from runstate._clock import SystemClock
 
 from ..fleet.processes import Other
 from ..forging import populate_fleet
-from ..journal.entries import OTHER_WORKER, WORKER, created, life, moved
+from ..journal.entries import OTHER_WORKER, WORKER, created, life
 from ..journal.servers import wait_until
 from .wards import OK, PROBLEM, WARNING, Ward, ago, amiss, the
 
@@ -131,6 +131,18 @@ def test_a_workers_wrong_clock_is_named(here: Ward, seconds: float, said: str) -
     assert re.search(r"59\.\d s|60 s" if seconds > 0 else r"1:00:0\d|0:59:59", one.found)
 
 
+def test_what_a_clock_behind_makes_look_late_is_no_problem(here: Ward) -> None:
+    """An execution that has just begun is not past its limit because its owner's clock is behind; one that is, by it, is a warning."""
+    enter(here)
+    here.journal.append(life("new", RUNNING, at_ns=ago(3_600)))
+    assert [(one.severity, one.topic) for one in amiss(here.place)] == [(WARNING, "clock")]
+    here.forge("UPDATE workers SET started_at_ns = started_at_ns - 60000000000")
+    clock, late = sorted(amiss(here.place), key=lambda one: one.topic)
+    assert (late.severity, late.topic, late.execution_ids) == (WARNING, "execution", ("new",))
+    assert "the clock of its owner is wrong" in late.found
+    assert (clock.severity, clock.topic) == (WARNING, "clock")
+
+
 def test_the_clock_of_who_buries_is_not_blamed_for_that_of_the_dead(here: Ward) -> None:
     """A burial that is not before the dead worker's last entry says nothing of the burier's clock, but names whose it is."""
     for name in (WORKER, OTHER_WORKER):
@@ -159,7 +171,8 @@ def test_the_worst_comes_first(here: Ward) -> None:
     enter(here)
     names = [f"x{number:04}" for number in range(1_000)]
     here.journal.append([created(name, at_ns=ago(100)) for name in names])
-    here.journal.append([moved(names[0], 2, ExecutionState.PENDING, RUNNING, at_ns=ago(-60))])
+    here.journal.append(life("silent", RUNNING, at_ns=ago(1_000), timeout=None))
+    here.forge("UPDATE workers SET started_at_ns = started_at_ns - 2000000000000")
     found = diagnose(here.place)
     order = [OK, WARNING, PROBLEM]
     assert [one.severity for one in found] == sorted((one.severity for one in found), key=order.index, reverse=True)

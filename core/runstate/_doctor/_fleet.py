@@ -88,9 +88,10 @@ def fleet(found: Fleet) -> Iterator[Diagnosis]:
         "every worker that is alive renews its lease, and who is gone has nothing live",
     )
     well = [worker.number for worker in found.workers if worker.number not in ailing]
-    yield from _executions(found, well)
+    skews = _skews(found)
+    yield from _executions(found, well, {skew.number: skew for skew in skews})
     yield from _requests(found, well)
-    yield from _clocks(found)
+    yield from _clocks(skews)
 
 
 def _worker(found: Fleet, worker: Worker) -> Iterator[Diagnosis]:
@@ -149,11 +150,23 @@ def _worker(found: Fleet, worker: Worker) -> Iterator[Diagnosis]:
         )
 
 
-def _executions(found: Fleet, well: Sequence[int]) -> Iterator[Diagnosis]:
+def _executions(found: Fleet, well: Sequence[int], skews: Mapping[int, _Skew]) -> Iterator[Diagnosis]:
+    said = list(_hanging(found, [number for number in well if number not in skews], *_unless_locked(found)))
+    for number in well:
+        if number in skews:
+            doubt = "; as far as can be told, for the clock of its owner is wrong (see `clock`)"
+            said += _hanging(found._replace(now_ns=skews[number].now_ns), [number], warning, doubt)
+    yield from said
+    if not said:
+        yield fine(
+            "execution", "no execution hangs", f"each is within its limit, and says something every {span(SILENCE)}"
+        )
+
+
+def _hanging(found: Fleet, owners: Sequence[int], say: Callable[..., Diagnosis], excuse: str) -> Iterator[Diagnosis]:
     overdue = _OVERDUE.format(ns=found.now_ns - round(GRACE * 1e9))
-    late = _stuck(found, well, overdue)
+    late = _stuck(found, owners, overdue)
     if late is not None:
-        say, excuse = _unless_locked(found)
         yield say(
             "execution",
             f"{late.said} past their time limit by more than {span(GRACE)}, and their owners are there: {late}{excuse}",
@@ -162,18 +175,14 @@ def _executions(found: Fleet, well: Sequence[int]) -> Iterator[Diagnosis]:
             late.ids,
         )
     quiet = f"x.updated_at_ns < {found.now_ns - round(SILENCE * 1e9)} AND NOT {overdue}"
-    silent = _stuck(found, well, quiet)
+    silent = _stuck(found, owners, quiet)
     if silent is not None:
         yield warning(
             "execution",
-            f"{silent.said} without a move or a phase for more than {span(SILENCE)}: {silent}",
+            f"{silent.said} without a move or a phase for more than {span(SILENCE)}: {silent}{excuse}",
             "an agent says what it is doing (heartbeats are not stored, so they cannot be seen from here)",
             "look at one with `runstate show`; give such agents a heartbeat_timeout, or end it with `runstate cancel`",
             silent.ids,
-        )
-    if late is None and silent is None:
-        yield fine(
-            "execution", "no execution hangs", f"each is within its limit, and says something every {span(SILENCE)}"
         )
 
 
@@ -223,34 +232,44 @@ def _stuck(found: Fleet, well: Sequence[int], condition: str, joined: str = "") 
     return _Stuck([row["execution_id"] for row in rows], rows[0]["many"], owners)
 
 
-def _clocks(found: Fleet) -> Iterator[Diagnosis]:
+class _Skew(NamedTuple):
+    """A worker's clock that is known to be wrong."""
+
+    number: int
+    incarnation: str
+    now_ns: int
+    """What it shows now, as far as that is known."""
+    said: str
+
+
+def _skews(found: Fleet) -> list[_Skew]:
     """Compare the times that workers write with the store's; all that can be known of their clocks are bounds."""
-    begun: dict[int, int] = {row["worker"]: row["at_ns"] for row in found.ask(_BEGUN)}
-    wrong = False
+    skews: list[_Skew] = []
     for row in found.ask(_NEWEST):
         ahead = (row["at_ns"] - found.now_ns) / 1e9
         if ahead > APART:
-            wrong = True
-            what = f"at least {span(ahead)} ahead: it has written a time that is yet to come"
-            yield _clock(row["incarnation"], what)
+            said = f"at least {span(ahead)} ahead: it has written a time that is yet to come"
+            skews.append(_Skew(row["number"], row["incarnation"], row["at_ns"], said))
+    begun: dict[int, int] = {row["worker"]: row["at_ns"] for row in found.ask(_BEGUN)}
     for worker in found.workers:
         if worker.started_at_ns is not None and worker.number in begun:
-            behind = (worker.started_at_ns - begun[worker.number]) / 1e9
-            if behind > GRACE:
-                wrong = True
-                what = f"about {span(behind)} behind: what it began is older than its joining"
-                yield _clock(worker.incarnation, what)
-    if not wrong:
+            behind_ns = worker.started_at_ns - begun[worker.number]
+            if behind_ns > GRACE * 1e9:
+                said = f"about {span(behind_ns / 1e9)} behind: what it began is older than its joining"
+                skews.append(_Skew(worker.number, worker.incarnation, found.now_ns - behind_ns, said))
+    return skews
+
+
+def _clocks(skews: Sequence[_Skew]) -> Iterator[Diagnosis]:
+    for skew in skews:
+        yield warning(
+            "clock",
+            f"the clock of worker {skew.incarnation} is {skew.said}",
+            f"within {span(APART)} of the store's; no lease goes by it, but the times in the history do",
+            "set that machine's clock (NTP)",
+        )
+    if not skews:
         yield fine("clock", "no worker's clock is known to be wrong", f"within {span(APART)} of the store's clock")
-
-
-def _clock(incarnation: str, what: str) -> Diagnosis:
-    return warning(
-        "clock",
-        f"the clock of worker {incarnation} is {what}",
-        f"within {span(APART)} of the store's; no lease goes by it, but the times in the history do",
-        "set that machine's clock (NTP)",
-    )
 
 
 def _name(worker: Worker) -> str:
