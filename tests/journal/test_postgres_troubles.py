@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import socket
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -286,3 +288,41 @@ def test_errors_of_the_driver_are_the_cause(url: str) -> None:
         PostgresJournal(f"{url}&user=nobody_here")
     assert isinstance(caught.value.__cause__, psycopg.Error)
     assert "nobody_here" in str(caught.value)
+
+
+WITHOUT_DESCRIPTORS = """
+import os
+import resource
+import sys
+import time
+import runstate
+
+url = sys.argv[1]
+runstate.open(url).close()
+soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+files = len(os.listdir("/proc/self/fd"))
+for free in range(14):
+    lowest = os.open(os.devnull, os.O_RDONLY)
+    os.close(lowest)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (lowest + free, hard))
+    try:
+        tracker = runstate.open(url, lease=1.0)
+    except runstate.JournalUnavailableError as error:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    else:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        while type(tracker._member.liveness._vigil).__name__ != "PostgresVigil":
+            time.sleep(0.01)
+        tracker.close()
+    while len(os.listdir("/proc/self/fd")) != files:  # a thread of it may still be on its way out
+        time.sleep(0.01)
+print("all refused or opened")
+"""
+
+
+def test_a_process_without_descriptors(url: str) -> None:
+    """With however few free descriptors, opening succeeds or is refused by the documented error; nothing leaks, and all is well later."""
+    command = [sys.executable, "-c", WITHOUT_DESCRIPTORS, url]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    assert (done.stdout, done.returncode) == ("all refused or opened\n", 0), done.stderr
+    assert "Exception in thread" not in done.stderr

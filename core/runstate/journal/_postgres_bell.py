@@ -59,12 +59,12 @@ class Bell:
                 for attempt in attempts(self._should_retry, longest=2.0):
                     with attempt:
                         self._listen()
-        except psycopg.Error:
+        except (psycopg.Error, OSError):
             if not self._closed:
                 raise
 
     def _should_retry(self, error: Exception) -> bool:
-        return not self._closed and isinstance(error, psycopg.Error)
+        return not self._closed and isinstance(error, psycopg.Error | OSError)
 
     def _listen(self) -> None:
         """Listen until the connection is lost; raise if there was none."""

@@ -167,6 +167,8 @@ def translated(address: Address) -> Generator[None]:
         raise JournalCorruptError(f"{where}: {_said(error)}") from error
     except psycopg.Error as error:
         raise JournalError(f"{where}: {_said(error)}") from error
+    except OSError as error:  # a process without a free descriptor, for example
+        raise JournalUnavailableError(f"{where}: {error}") from error
 
 
 def _said(error: psycopg.Error) -> str:

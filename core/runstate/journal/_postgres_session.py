@@ -74,7 +74,7 @@ class Session:
             if connection is not None:
                 try:
                     connection.execute(_postgres_fleet_sql.EXIT.format(number=number).encode())
-                except psycopg.Error:
+                except (psycopg.Error, OSError):
                     self._drop()  # which lets go of everything
 
     def fileno(self) -> int | None:
@@ -93,7 +93,7 @@ class Session:
         with self._lock:
             try:
                 self._take()
-            except psycopg.Error:
+            except (psycopg.Error, OSError):
                 self._drop()
             rung = self._rung.get(number, False)
             if rung:

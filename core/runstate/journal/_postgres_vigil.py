@@ -31,7 +31,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Collection
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from typing import Any, Final, NamedTuple
 
 import psycopg
@@ -40,7 +40,7 @@ from psycopg import Connection
 from .._burial import exit_reason
 from .._processes import exit_status, is_running
 from . import Seen, _postgres_fleet_sql, _postgres_sql
-from ._postgres_connection import Address, abandon, attempts
+from ._postgres_connection import Address, abandon, attempts, translated
 from ._postgres_session import Session, wait_for
 
 BACK_AFTER_ALL: Final = 0.2
@@ -104,9 +104,7 @@ class Watch:
         self._names: frozenset[str] = frozenset()
         self._closed = False
         self._connection: Connection | None = None
-        self._ear, self._mouth = socket.socketpair()
-        self._ear.setblocking(False)
-        self._mouth.setblocking(False)
+        self._ear, self._mouth = _pair()
         self._thread: threading.Thread | None = None
         self._seen: set[int] = set()
         """Whose lock was seen held on this connection."""
@@ -152,14 +150,14 @@ class Watch:
                 for attempt in attempts(self._should_retry):
                     with attempt:
                         self._watch()
-        except psycopg.Error:
+        except (psycopg.Error, OSError):
             if not self._closed:
                 raise
         finally:
             self._close_ends()
 
     def _should_retry(self, error: Exception) -> bool:
-        return not self._closed and isinstance(error, psycopg.Error)
+        return not self._closed and isinstance(error, psycopg.Error | OSError)
 
     def _watch(self) -> None:
         """Watch until the connection is lost; raise if there was none."""
@@ -255,6 +253,14 @@ class Watch:
         return not is_prodded and answers == [b"f"]
 
 
+def _pair() -> tuple[socket.socket, socket.socket]:
+    """Make an ear for one thread, and a mouth for the others. Neither blocks."""
+    ear, mouth = socket.socketpair()
+    ear.setblocking(False)
+    mouth.setblocking(False)
+    return ear, mouth
+
+
 class PostgresVigil:
     """One worker's presence in a PostgreSQL database, and its watch over its peers. See `Vigil`.
 
@@ -263,6 +269,9 @@ class PostgresVigil:
         session: Where the worker's lock is held and its bell is heard.
         incarnation: The worker.
         number: Its number.
+
+    Raises:
+        JournalUnavailableError: The server is away, or this process has too many files open. Nothing is left behind.
     """
 
     def __init__(self, address: Address, session: Session, incarnation: str, number: int) -> None:
@@ -270,15 +279,17 @@ class PostgresVigil:
         self._session = session
         self._incarnation = incarnation
         self._number = number
-        self._ear, self._mouth = socket.socketpair()
-        self._ear.setblocking(False)
-        self._mouth.setblocking(False)
         self._woken = False
         self._told: frozenset[str] = frozenset()
         self.closed = False
         """Whether it has left."""
-        session.enter(number)
-        self._watch = Watch(address, number, self._prod)
+        with ExitStack() as undo, translated(address):
+            self._ear, self._mouth = _pair()
+            undo.callback(self._close_ends)
+            self._watch = Watch(address, number, self._prod)
+            undo.callback(self._watch.close)
+            session.enter(number)
+            undo.pop_all()
 
     def __repr__(self) -> str:
         return f"<PostgresVigil {self._incarnation} {self._address.shown}>"
@@ -322,13 +333,15 @@ class PostgresVigil:
             self.closed = True
             self._watch.close()
             self._session.exit(self._number)
-            self._ear.close()
-            self._mouth.close()
+            self._close_ends()
 
     def after_fork(self) -> None:
         """Leave the parent its connections, in the child."""
         self.closed = True
         self._watch.after_fork()
+        self._close_ends()
+
+    def _close_ends(self) -> None:
         self._ear.close()
         self._mouth.close()
 
