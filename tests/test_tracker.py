@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -30,6 +31,7 @@ from runstate import (
     Transition,
     UnknownExecutionError,
 )
+from runstate.journal.memory import MemoryJournal
 
 from .clock import FakeClock
 from .gated import WHO, bury, stored
@@ -322,6 +324,21 @@ def test_urls_that_name_no_store(url: str) -> None:
     """A URL of a store that is not known here is refused."""
     with pytest.raises(InvalidValueError):
         runstate.open(url)
+
+
+@pytest.mark.parametrize(("name", "shortest"), [("lease", 0.1), ("blocked_timeout", 0.05)])
+def test_times_too_short_to_keep(name: str, shortest: float, tmp_path: Path) -> None:
+    """A lease or a limit on blocking that no thread could keep is refused before a file is made, with the shortest that there is."""
+    path = tmp_path / "runs.db"
+    for value in (1e-9, shortest * 0.99):
+        options: dict[str, Any] = {name: value}
+        with pytest.raises(InvalidValueError, match=f"{name} must be at least {shortest:g} seconds"):
+            runstate.open(path, **options)
+        with pytest.raises(InvalidValueError, match=name):
+            ExecutionTracker(MemoryJournal(), **options)
+    assert not path.exists()
+    options = {name: shortest}
+    runstate.open(path, **options).close()
 
 
 def test_urls_of_the_same_file(tmp_path: Any) -> None:

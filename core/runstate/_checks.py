@@ -113,17 +113,24 @@ def names(agent: str, thread_id: str, user_id: str, limit: int) -> tuple[str, st
     return text("agent", agent, limit), text("thread_id", thread_id, limit), text("user_id", user_id, limit)
 
 
-def seconds(name: str, value: float) -> float:
+def seconds(name: str, value: float, least: float = 0.0) -> float:
     """Accept a limit: a positive, finite number of seconds, at most a century.
+
+    Args:
+        name: What it is called.
+        value: What was given.
+        least: What it must not be below: a shorter time is shorter than whoever keeps it can look at a clock.
 
     Raises:
         StateTypeError: It is not a number, or a bool.
-        InvalidValueError: It is NaN, infinite, not positive or absurdly large.
+        InvalidValueError: It is NaN, infinite, not positive, below *least* or absurdly large.
     """
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise wrong_type(name, value, "a number of seconds")
     if not 0 < value <= 3.2e9 or not math.isfinite(value):
         raise InvalidValueError(name, value, "a positive, finite number of seconds (at most 3.2e9)")
+    if value < least:
+        raise InvalidValueError(name, value, f"at least {least:g} seconds")
     return float(value)
 
 

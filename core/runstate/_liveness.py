@@ -39,6 +39,8 @@ from .journal import Fleet, Vigil
 
 LEASE: Final = 10.0
 """Seconds for which one renewal is good."""
+SHORTEST_LEASE: Final = 0.1
+"""Seconds of the shortest lease: a busy machine lets a thread stand still for that long by itself, and a store is slower than less."""
 SURVEYS: Final = 4
 """Looks at the peers in one lease."""
 RENEW_EVERY: Final = 0.8

@@ -8,9 +8,10 @@ from typing import Final
 
 from ._checks import checked_function, seconds
 from ._errors import InvalidValueError, JournalUnavailableError, describe, wrong_type
-from ._liveness import LEASE
+from ._liveness import LEASE, SHORTEST_LEASE
 from ._records import Limits
 from ._tracker import DEFAULT_TIMEOUT, ExecutionTracker
+from ._verdicts import SHORTEST_BLOCK
 from .journal import Journal
 
 _EXPECTED: Final = "a path, `sqlite:///path`, `postgresql://user:password@host/database` or `memory:`"
@@ -36,12 +37,12 @@ def open(  # noqa: A001 - `runstate.open`, as `gzip.open` and `dbm.open` are nam
         default_timeout: Seconds for executions that name no timeout; None lets them run for ever.
         read_only: Open an existing journal to read it only.
         lease: Seconds after which other processes on the same journal hold this one for dead if it gives no sign of life; an end of
-            the process they see at once.
+            the process they see at once; 0.1 or more.
         blocked_timeout: Seconds that an event loop may be blocked until the executions in it that give no sign of life from
-            elsewhere are DEAD; None is no limit.
+            elsewhere are DEAD, 0.05 or more; None is no limit.
 
     Raises:
-        InvalidValueError: *url* names no store that is known here.
+        InvalidValueError: *url* names no store that is known here; or a time is shorter than it may be.
         JournalUnavailableError: The journal cannot be opened, or its driver is not installed.
         JournalCorruptError: The file, or the schema `runstate` of the database, is no runstate journal.
         JournalVersionError: A newer runstate has written it.
@@ -49,9 +50,9 @@ def open(  # noqa: A001 - `runstate.open`, as `gzip.open` and `dbm.open` are nam
     limits = limits if limits is not None else Limits()
     if default_timeout is not None:
         default_timeout = seconds("default_timeout", default_timeout)
-    lease = seconds("lease", lease)
+    lease = seconds("lease", lease, SHORTEST_LEASE)
     if blocked_timeout is not None:
-        blocked_timeout = seconds("blocked_timeout", blocked_timeout)
+        blocked_timeout = seconds("blocked_timeout", blocked_timeout, SHORTEST_BLOCK)
     journal = _journal(url, limits, read_only=read_only)
     try:
         return ExecutionTracker(

@@ -29,13 +29,14 @@ from ._ids import new_incarnation
 from ._json import warm_up
 from ._lifecycle import track_no_more, track_until_closed
 from ._live import ExecutionsLostError, Live
-from ._liveness import LEASE
+from ._liveness import LEASE, SHORTEST_LEASE
 from ._member import Member
 from ._policies import Breaker, Retry
 from ._records import Evidence, Limits, Transition
 from ._reports import check_report
 from ._scope import ExecutionScope, Pending
 from ._states import Cause, ExecutionState
+from ._verdicts import SHORTEST_BLOCK
 from ._watch import LimitWatch
 from .journal import Journal
 from .journal._writer import JournalWriter
@@ -59,9 +60,9 @@ class ExecutionTracker(ExecutionCreator):
         clock: The clocks. With any but the system's, nothing expires by itself: call `sweep()`.
         read_only: Take no calls that write.
         lease: Seconds after which other processes on the same journal hold this one for dead if it gives no sign of life; an end of
-            the process they see at once. For journals that processes share.
+            the process they see at once. For journals that processes share; 0.1 or more.
         blocked_timeout: Seconds that an event loop may be blocked until the executions in it that give no sign of life from
-            elsewhere are DEAD, cause LOOP_BLOCKED; None is no limit. Either way a blocked loop is a `Warned` entry, with its stack.
+            elsewhere are DEAD, cause LOOP_BLOCKED, 0.05 or more; None is no limit. Either way a blocked loop is a `Warned` entry, with its stack.
     """
 
     @checked
@@ -79,8 +80,10 @@ class ExecutionTracker(ExecutionCreator):
         self._journal = journal
         self._limits = limits = limits if limits is not None else Limits()
         self._default_timeout = None if default_timeout is None else seconds("default_timeout", default_timeout)
-        lease = seconds("lease", lease)
-        blocked_timeout = None if blocked_timeout is None else seconds("blocked_timeout", blocked_timeout)
+        lease = seconds("lease", lease, SHORTEST_LEASE)
+        blocked_timeout = (
+            None if blocked_timeout is None else seconds("blocked_timeout", blocked_timeout, SHORTEST_BLOCK)
+        )
         clock = clock if clock is not None else SystemClock()
         self._threaded = threaded = isinstance(clock, SystemClock)
         self._buffer = Buffer(limits)

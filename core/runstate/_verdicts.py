@@ -40,6 +40,8 @@ PING: Final = 1_000_000_000
 """Nanoseconds from an answer of a loop to the next ping, and without an answer until it counts as blocked."""
 CHANCE: Final = 50_000_000
 """Nanoseconds that a limit on silence waits after it has passed, where time passes by itself."""
+SHORTEST_BLOCK: Final = 0.05
+"""Seconds that a loop may be blocked at least: any work in it takes its moments, and less could not be told from them."""
 WARNED: Final = 100
 """Executions that are warned of one block."""
 WARNINGS: Final = 10

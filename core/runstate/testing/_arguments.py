@@ -39,17 +39,19 @@ def count(name: str, value: object) -> None:
         raise InvalidValueError(name, value, "0 or more")
 
 
-def seconds(name: str, value: object) -> None:
+def seconds(name: str, value: object, least: float = 0.0) -> None:
     """Refuse what is no time that one can wait for.
 
     Raises:
         StateTypeError: It is not a number.
-        InvalidValueError: It is NaN, infinite or not positive.
+        InvalidValueError: It is NaN, infinite, not positive or below *least*.
     """
     expect(name, value, (int, float), "a number of seconds")
     number = cast("float", value)
     if not (number > 0 and math.isfinite(number)):
         raise InvalidValueError(name, value, "a positive, finite number of seconds")
+    if number < least:
+        raise InvalidValueError(name, value, f"at least {least:g} seconds")
 
 
 def function(name: str, value: object) -> None:

@@ -60,7 +60,7 @@ class CrashLab:
         directory: Where files are put; None takes a new temporary one.
         seed: Chooses the runs, and seeds Python's `random` in the scenario.
         lease: Seconds after which processes that stand still are given up. A shorter one makes faster runs, until a busy machine
-            lets processes stand still that long by itself.
+            lets processes stand still that long by itself; 0.1 or more.
         patience: Seconds that a run's process may take to end, and the journal to settle after it.
 
     Raises:
@@ -81,7 +81,7 @@ class CrashLab:
         if url is not None:
             _arguments.expect("url", url, str, "a str or None")
         _arguments.whole("seed", seed)
-        _arguments.seconds("lease", lease)
+        _arguments.seconds("lease", lease, 0.1)
         _arguments.seconds("patience", patience)
         if backend not in get_args(Backend):
             raise InvalidValueError("backend", backend, "'asyncio' or 'trio'")
