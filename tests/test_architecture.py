@@ -22,7 +22,7 @@ LAYERS = """
     _states _version _clock _deadlines _ids _pauses _wake
     _errors _processes _turns _async
     _presence
-    _json _checks _peek _doctor._holders _loops _calling
+    _troubles _json _checks _peek _doctor._holders _loops _calling
     _records _policies
     _fleet _outcomes
     _notices

@@ -32,6 +32,7 @@ from ._errors import InvalidValueError, describe
 from ._events import POLL, News
 from ._notices import Notice, NoticeTally, Settlement, Verdict
 from ._pauses import pause_after
+from ._troubles import traceback_of
 from ._wake import Wake
 from .journal import Outbox
 
@@ -392,6 +393,5 @@ class Deliverer:
     def _complain(self, error: Exception) -> None:
         if str(error) != self._trouble:
             self._trouble = str(error)
-            logger.warning(
-                "runstate: outbox %s cannot be delivered from now, trying again: %s", self.outbox, error, exc_info=error
-            )
+            said = "runstate: outbox %s cannot be delivered from now, trying again: %s"
+            logger.warning(said, self.outbox, error, exc_info=traceback_of(error))

@@ -34,6 +34,7 @@ from ._errors import InvalidValueError, JournalConflictError, JournalError, Jour
 from ._fleet import CancelRequest, Fence, Peer
 from ._lease_only import LeaseOnly
 from ._states import Cause
+from ._troubles import traceback_of
 from ._wake import Wake
 from .journal import Fleet, Vigil
 
@@ -285,7 +286,8 @@ class Liveness:
                     return  # closing has taken away what failed
                 if str(error) != self._trouble:
                     self._trouble = str(error)
-                    logger.warning("runstate: workers cannot be watched now, trying again: %s", error, exc_info=error)
+                    said = "runstate: workers cannot be watched now, trying again: %s"
+                    logger.warning(said, error, exc_info=traceback_of(error))
                 self._pause.wait(AGAIN)
 
     def _renew_if_due(self) -> None:

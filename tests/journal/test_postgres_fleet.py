@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import re
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -195,6 +197,21 @@ def test_a_writer_can_do_all_that_a_deliverer_does(roles: tuple[str, str]) -> No
     assert journal.remove_outbox(BOX) == 1
     for one in (journal, looking):
         one.close()
+
+
+def test_a_writer_without_the_rights_is_told_in_one_line(
+    roles: tuple[str, str], caplog: pytest.LogCaptureFixture
+) -> None:
+    """Who opens a journal for writing without the rights hears in single lines what is missing; tracebacks are for who debugs."""
+    _, reader = roles
+    for level in (logging.INFO, logging.DEBUG):
+        caplog.clear()
+        with caplog.at_level(level, logger="runstate"), runstate.open(reader, lease=0.2):
+            while not any("workers cannot be watched" in record.getMessage() for record in caplog.records):
+                time.sleep(0.01)
+        assert any("permission denied" in record.getMessage() for record in caplog.records)
+        assert not any("\n" in record.getMessage() for record in caplog.records)
+        assert any(record.exc_info for record in caplog.records) == (level == logging.DEBUG)
 
 
 def test_who_only_reads_is_no_worker(url: str) -> None:
