@@ -93,7 +93,6 @@ OUTSIDE = {
             "testing",
         ),
     },
-    "stamina": {"journal._postgres_bell", "journal._postgres_connection", "journal._postgres_vigil"},
     "cyclopts": {"cli"},
     "rich": {"cli"},
     "libcst": {"migrate"},

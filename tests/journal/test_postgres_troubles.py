@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import socket
 import subprocess
 import sys
@@ -288,6 +289,26 @@ def test_errors_of_the_driver_are_the_cause(url: str) -> None:
         PostgresJournal(f"{url}&user=nobody_here")
     assert isinstance(caught.value.__cause__, psycopg.Error)
     assert "nobody_here" in str(caught.value)
+
+
+def test_an_outage_is_told_twice(private: cluster.Cluster, caplog: pytest.LogCaptureFixture) -> None:
+    """However many connections try how often, the log says once that the server is away, and once that it is back; nobody else says it."""
+    here = private.journal()
+    with caplog.at_level(logging.INFO), runstate.open(here) as tracker, tracker.subscribe() as subscription:
+        run = create(tracker).run()
+        tracker.flush()
+        private.crash()
+        wait_until(lambda: "is away, trying again" in caplog.text)
+        private.start()
+        run.complete("kept")
+        tracker.flush()
+        wait_until(lambda: "is there again, after" in caplog.text)
+        assert [subscription.get(PATIENCE).entry.seq for _ in range(3)] == [1, 2, 3]
+    said = [record.getMessage() for record in caplog.records if record.name == "runstate.server"]
+    assert len(said) == 2
+    assert all("postgresql://" in one for one in said)
+    assert {record.name for record in caplog.records} <= {"runstate", "runstate.server"}
+    private.drop(here)
 
 
 WITHOUT_DESCRIPTORS = """

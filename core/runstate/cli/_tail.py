@@ -62,8 +62,8 @@ def tail(
     if execution is not None:
         with open_to_read(journal) as reader:
             follow = follow and not reader.get(execution).is_terminal
-    # It logs each attempt to connect anew; here it is said once that the journal is away.
-    logging.getLogger("stamina").addHandler(logging.NullHandler())
+    # The log says that the server is away, and so does this.
+    logging.getLogger("runstate.server").addHandler(logging.NullHandler())
     following = Following(journal, wanted, complain)
     try:
         write = _json_writer() if json else _text_writer(plain_console())

@@ -15,7 +15,7 @@ from typing import Final
 import psycopg
 from psycopg import Connection
 
-from ._postgres_connection import Address, abandon, attempts, sever
+from ._postgres_connection import Address, abandon, sever, until_it_works
 from ._postgres_sql import LISTEN
 
 PATIENCE: Final = 1.0
@@ -56,9 +56,7 @@ class Bell:
     def _run(self) -> None:
         try:
             while not self._closed:
-                for attempt in attempts(self._should_retry, longest=2.0):
-                    with attempt:
-                        self._listen()
+                until_it_works(self._listen, self._should_retry, longest=2.0)
         except (psycopg.Error, OSError):
             if not self._closed:
                 raise

@@ -6,21 +6,23 @@ reports; both are refused before libpq sees them.
 
 **Lost connections.** What is lost is tried again at once, and then for `RETRY_FOR` seconds with growing, jittered pauses: a server
 that restarts is not noticed by the agents, and a hundred workers do not come back in the same millisecond. After that it is
-`JournalUnavailableError`, and the writer goes on trying by itself. The chance in the pauses is the system's: a program that has seeded
+`JournalUnavailableError`, and the writer goes on trying by itself. The log says once that the server is away, and once that it is there
+again, whichever of the connections finds it out. The chance in the pauses is the system's: a program that has seeded
 Python's own `random`, such as a test that is to be replayed, finds it as it left it.
 """
 
 from __future__ import annotations
 
+import logging
 import os
 import random
 import socket
-from collections.abc import Callable, Generator, Iterator
+import time
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from typing import Final, TypeVar
 
 import psycopg
-import stamina
 from psycopg import Connection
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
@@ -33,6 +35,7 @@ RETRY_FOR: Final = 5.0
 FIRST_PAUSE: Final = (0.02, 0.2)
 """Seconds before the second attempt, at least and at most; each further pause is twice as long."""
 chance: Final = random.SystemRandom()
+logger: Final = logging.getLogger("runstate.server")
 CONNECT_TIMEOUT: Final = 5
 """Seconds to wait for a server that does not answer."""
 
@@ -76,6 +79,9 @@ class Address:
         self.shown: str = f"postgresql://{user}{host}{f':{port}' if port else ''}/{wanted.get('dbname') or ''}"
         """The same without a password, for people."""
         self._names_itself = "application_name" in wanted or "PGAPPNAME" in os.environ
+        self._was_there = False
+        self._away: dict[str, float] = {}
+        """Since when it is away, by the monotonic clock, if it is. Changed by single calls only, so that a fork can hold up no lock."""
 
     def __repr__(self) -> str:
         return f"<Address {self.shown}>"
@@ -88,10 +94,26 @@ class Address:
         """
         named = self._conninfo if self._names_itself else f"{self._conninfo} application_name='runstate {role}'"
         try:
-            return psycopg.connect(named, autocommit=True)
+            connection = psycopg.connect(named, autocommit=True)
         except psycopg.Error as error:
             failure = type(error)(*error.args)  # the driver's own carries all that it was given, the password included
+        else:
+            self._note_there()
+            return connection
+        if self._was_there:
+            self._note_away(failure)
         raise failure
+
+    def _note_there(self) -> None:
+        self._was_there = True
+        since = self._away.pop("since", None)
+        if since is not None:
+            logger.warning("runstate: %s is there again, after %.3g s", self.shown, time.monotonic() - since)
+
+    def _note_away(self, error: psycopg.Error) -> None:
+        now = time.monotonic()
+        if self._away.setdefault("since", now) is now:
+            logger.warning("runstate: %s is away, trying again until it is back: %s", self.shown, _said(error))
 
 
 class _Hidden:
@@ -117,19 +139,26 @@ def is_worth_another_try(error: Exception) -> bool:
     return is_lost(error) or isinstance(error, psycopg.errors.DeadlockDetected | psycopg.errors.SerializationFailure)
 
 
-def attempts(
-    on: Callable[[Exception], bool], *, longest: float = 1.0, within: float | None = None
-) -> Iterator[stamina.Attempt]:
-    """Give attempts, one after the other, until one does not fail.
+def until_it_works(
+    work: Callable[[], T], on: Callable[[Exception], bool], *, longest: float = 1.0, within: float | None = None
+) -> T:
+    """Do some work, again after a pause for as long as it fails.
 
     Args:
-        on: Which errors are worth another one; any other is raised.
+        work: What to do. It must be possible to do it twice.
+        on: Which errors are worth another attempt; any other is raised.
         longest: Seconds of the longest pause between two.
         within: Seconds after which the newest error is raised; None is no limit.
     """
-    return stamina.retry_context(
-        on=on, attempts=None, timeout=within, wait_initial=chance.uniform(*FIRST_PAUSE), wait_max=longest, wait_jitter=0
-    ).__iter__()
+    began, pause = time.monotonic(), chance.uniform(*FIRST_PAUSE)
+    while True:
+        try:
+            return work()
+        except Exception as error:
+            if not on(error) or (within is not None and time.monotonic() - began >= within):
+                raise
+        time.sleep(pause)
+        pause = min(longest, 2 * pause)
 
 
 def persistently(work: Callable[[], T]) -> T:
@@ -143,10 +172,7 @@ def persistently(work: Callable[[], T]) -> T:
     except psycopg.Error as error:
         if not is_worth_another_try(error):
             raise
-    for attempt in attempts(is_worth_another_try, within=RETRY_FOR):
-        with attempt:
-            return work()
-    raise AssertionError("unreachable: the last attempt raises")
+    return until_it_works(work, is_worth_another_try, within=RETRY_FOR)
 
 
 @contextmanager

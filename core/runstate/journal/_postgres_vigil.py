@@ -40,7 +40,7 @@ from psycopg import Connection
 from .._burial import exit_reason
 from .._processes import exit_status, is_running
 from . import Seen, _postgres_fleet_sql, _postgres_sql
-from ._postgres_connection import Address, abandon, attempts, translated
+from ._postgres_connection import Address, abandon, translated, until_it_works
 from ._postgres_session import Session, wait_for
 
 BACK_AFTER_ALL: Final = 0.2
@@ -147,9 +147,7 @@ class Watch:
     def _run(self) -> None:
         try:
             while not self._closed:
-                for attempt in attempts(self._should_retry):
-                    with attempt:
-                        self._watch()
+                until_it_works(self._watch, self._should_retry)
         except (psycopg.Error, OSError):
             if not self._closed:
                 raise
