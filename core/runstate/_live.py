@@ -66,7 +66,7 @@ class Live:
     """How many were recorded."""
     lost: RunstateError | None
     left: tuple[ExecutionState, int] | None
-    """The state and the seq that it had when it was taken from this process, until its owner has tried to end it."""
+    """The state and the seq that it had when a fence took it from this process, until its owner has tried to end it."""
     succession: Callable[[ExecutionState, ExecutionState, Cause], None] | None
     """Told of its end, as source, target and cause, under its lock and before the end is handed on: who sees the end then sees what
     follows it as well. It neither blocks nor raises."""
@@ -118,7 +118,7 @@ class Live:
     def lose(self, loss: Loss) -> None:
         """Nothing can happen to it here any more: it was taken from this process."""
         with self.lock:
-            if not self.closed:
+            if not self.closed and isinstance(loss.error, FencedError):
                 self.left = self.state, self.seq
             self.lost = loss.error
             self.closed = True
