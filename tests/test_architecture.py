@@ -93,6 +93,7 @@ OUTSIDE = {
             "testing",
         ),
     },
+    "tenacity": {"journal._postgres_connection"},
     "cyclopts": {"cli"},
     "rich": {"cli"},
     "libcst": {"migrate"},

@@ -324,6 +324,6 @@ def test_nothing_of_an_adapter_is_imported() -> None:
     loaded = modules_after("import runstate; runstate.open('memory:').close()")
     assert {name for name in loaded if re.match(r"runstate\.(cli|journal\.(sqlite|postgres)|_verify)\b", name)} == set()
     foreign = {name.partition(".")[0] for name in loaded} - sys.stdlib_module_names
-    assert foreign & {"cyclopts", "rich", "pydantic", "psycopg"} == set()
+    assert foreign & {"cyclopts", "rich", "pydantic", "psycopg", "tenacity"} == set()
     assert {"runstate", "beartype"} <= foreign
     assert "sqlite3" not in loaded

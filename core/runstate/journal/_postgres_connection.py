@@ -23,6 +23,7 @@ from contextlib import contextmanager
 from typing import Final, TypeVar
 
 import psycopg
+import tenacity
 from psycopg import Connection
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
@@ -150,15 +151,13 @@ def until_it_works(
         longest: Seconds of the longest pause between two.
         within: Seconds after which the newest error is raised; None is no limit.
     """
-    began, pause = time.monotonic(), chance.uniform(*FIRST_PAUSE)
-    while True:
-        try:
-            return work()
-        except Exception as error:
-            if not on(error) or (within is not None and time.monotonic() - began >= within):
-                raise
-        time.sleep(pause)
-        pause = min(longest, 2 * pause)
+    again = tenacity.Retrying(
+        retry=tenacity.retry_if_exception(lambda error: isinstance(error, Exception) and on(error)),
+        wait=tenacity.wait_exponential(multiplier=chance.uniform(*FIRST_PAUSE), max=longest),
+        stop=tenacity.stop_never if within is None else tenacity.stop_after_delay(within),
+        reraise=True,
+    )
+    return again(work)
 
 
 def persistently(work: Callable[[], T]) -> T:
