@@ -99,6 +99,8 @@ def _journal(url: str | os.PathLike[str], limits: Limits, *, read_only: bool) ->
             raise JournalUnavailableError(f"{path} does not exist; give the path of a journal")
         if path.is_dir() or not path.name:
             raise JournalUnavailableError(f"{path} is a directory; give the path of a file")
+        if path.exists() and not path.is_file():
+            raise JournalUnavailableError(f"{path} is no regular file; give the path of a file")
     except UnicodeEncodeError as error:
         raise InvalidValueError("url", text, "a path that the file system can encode") from error
     except OSError as error:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import sqlite3
 import subprocess
 import sys
@@ -233,6 +234,24 @@ def test_a_place_where_no_file_can_be(tmp_path: Path, place: str) -> None:
     (tmp_path / "a-directory").mkdir()
     with pytest.raises(JournalUnavailableError):
         runstate.open(tmp_path / place)
+
+
+def test_what_is_no_regular_file(tmp_path: Path) -> None:
+    """A device and a FIFO are refused for what they are, when they are opened, to write or to read."""
+    fifo = tmp_path / "fifo"
+    os.mkfifo(fifo)
+    for path in (Path(os.devnull), fifo):
+        for read_only in (False, True):
+            with pytest.raises(JournalUnavailableError, match=f"^{path} is no regular file; give the path of a file$"):
+                runstate.open(path, read_only=read_only)
+
+
+def test_a_first_open_speaks_of_no_loss(tmp_path: Path) -> None:
+    """Who cannot open a journal is told why, and nothing about what was acknowledged, as nothing was."""
+    for url in (tmp_path / "missing" / "runs.db", "postgresql://nobody@127.0.0.1:1/runs"):
+        with pytest.raises(JournalUnavailableError) as refused:
+            runstate.open(url)
+        assert "acknowledged" not in str(refused.value)
 
 
 DESTROYED_IN_USE: Final = """

@@ -175,8 +175,13 @@ def persistently(work: Callable[[], T]) -> T:
 
 
 @contextmanager
-def translated(address: Address) -> Generator[None]:
-    """Turn the driver's errors into ours, in one place, with the original as their cause."""
+def translated(address: Address, *, is_opening: bool = False) -> Generator[None]:
+    """Turn the driver's errors into ours, in one place, with the original as their cause.
+
+    Args:
+        address: Which database.
+        is_opening: Whether nothing can have been acknowledged yet.
+    """
     where = address.shown
     try:
         yield
@@ -185,7 +190,8 @@ def translated(address: Address) -> Generator[None]:
             f"{where}: {_said(error)}; docs/fleet.md says which rights the owner, a writer and a reader need"
         ) from error
     except (psycopg.OperationalError, psycopg.InterfaceError, psycopg.errors.ReadOnlySqlTransaction) as error:
-        raise JournalUnavailableError(f"{where}: {_said(error)}; nothing that was acknowledged is lost") from error
+        assurance = "" if is_opening else "; nothing that was acknowledged is lost"
+        raise JournalUnavailableError(f"{where}: {_said(error)}{assurance}") from error
     except (psycopg.errors.UndefinedTable, psycopg.errors.UndefinedFunction, psycopg.errors.UndefinedColumn) as error:
         raise JournalCorruptError(f"{where}: {_said(error)}; the schema runstate is not as it was made") from error
     except psycopg.errors.InternalError as error:  # among them a damaged page or index

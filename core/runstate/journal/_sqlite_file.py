@@ -64,7 +64,7 @@ class SqliteFile:
         self._writer: sqlite3.Connection | None = None
         self._reader: sqlite3.Connection | None = None
         self._pulse = Pulse(self._connect, BUSY_TIMEOUT)
-        with translated(self.path):
+        with translated(self.path, is_opening=True):
             if not read_only:
                 self._writer = self._connect_upgraded()
             self._reader = self._connect(query_only=True)
@@ -294,14 +294,20 @@ def _check_version(connection: sqlite3.Connection, path: Path) -> None:
 
 
 @contextmanager
-def translated(path: Path) -> Generator[None]:
-    """Turn the driver's errors into ours, in one place, with the original as their cause."""
+def translated(path: Path, *, is_opening: bool = False) -> Generator[None]:
+    """Turn the driver's errors into ours, in one place, with the original as their cause.
+
+    Args:
+        path: The file.
+        is_opening: Whether nothing can have been acknowledged yet.
+    """
     try:
         yield
     except sqlite3.OperationalError as error:
         if "decode" in str(error):  # text that is no UTF-8: damage, though the driver calls it operational
             raise JournalCorruptError(f"{path}: {error}; run `runstate verify` on a copy of it") from error
-        raise JournalUnavailableError(f"{path}: {error}; nothing that was acknowledged is lost") from error
+        assurance = "" if is_opening else "; nothing that was acknowledged is lost"
+        raise JournalUnavailableError(f"{path}: {error}{assurance}") from error
     except sqlite3.DatabaseError as error:
         raise JournalCorruptError(f"{path}: {error}; run `runstate verify` on a copy of it") from error
     except UnicodeDecodeError as error:  # the driver quotes a damaged schema in its own message

@@ -79,7 +79,7 @@ class PostgresJournal(PostgresOutbox):
         self._bells: list[Bell] = []
         self._writer: Connection | None = None
         self._reader: Connection | None = None
-        with translated(self._address):
+        with translated(self._address, is_opening=True):
             if not read_only:
                 self._writer = self._connect_writer()
             else:
