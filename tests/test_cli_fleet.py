@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 import runstate
-from runstate import Cancelled, ExecutionState, Severity
+from runstate import Cancelled, ExecutionState, FencedError, Severity
 from runstate.cli import main
 from runstate.journal.sqlite import SqliteJournal
 
@@ -264,6 +264,25 @@ def test_cancel_does_it_for_the_dead(other: Other, place: str, capsys: pytest.Ca
     main(["cancel", execution_id, place, "--wait", "30"])
     capsys.readouterr()
     assert json.loads(run(capsys, "show", execution_id, place, "--json"))["execution"]["state"] in {"dead", "cancelled"}
+
+
+def test_cancelling_the_dead_gives_no_advice_to_the_owner(
+    other: Other, place: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Who cancels an execution that was found dead hears what became of it, and not what its owner should do."""
+    (execution_id,) = other.ask("begin", 1)
+    other.kill()
+    with runstate.open(place) as tracker:
+        tracker.wait(execution_id, timeout=30.0)
+        with pytest.raises(FencedError) as refused:
+            tracker.cancel(execution_id)
+        with pytest.raises(FencedError, match="Stop the work"):
+            tracker.handle(execution_id)
+    assert str(refused.value).endswith("; this call changed nothing")
+    assert main(["cancel", execution_id, place]) != 0
+    said = capsys.readouterr().err
+    assert "DEAD" in said
+    assert "Stop the work" not in said
 
 
 @pytest.mark.parametrize(

@@ -169,12 +169,20 @@ class FencedError(RunstateError):
     """
 
     def __init__(
-        self, execution_id: str, state: ExecutionState, cause: Cause | None, observer: str, ended_at_ns: int
+        self,
+        execution_id: str,
+        state: ExecutionState,
+        cause: Cause | None,
+        observer: str,
+        ended_at_ns: int,
+        *,
+        is_owner: bool = True,
     ) -> None:
         why = cause.name if cause is not None else "cause unknown"
+        advice = ". Stop the work, or start a new execution" if is_owner else ""
         super().__init__(
             f"execution {execution_id} has already ended: {state.name} ({why}), decided by {observer} at "
-            f"{ended_at_ns} ns; this call changed nothing. Stop the work, or start a new execution"
+            f"{ended_at_ns} ns; this call changed nothing{advice}"
         )
         self.execution_id = execution_id
         self.state = state

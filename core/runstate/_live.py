@@ -163,8 +163,15 @@ class ExecutionsLostError(JournalConflictError):
 
 
 def fenced(
-    execution_id: str, state: ExecutionState, cause: Cause | None, evidence: Evidence | None, at_ns: int
+    execution_id: str,
+    state: ExecutionState,
+    cause: Cause | None,
+    evidence: Evidence | None,
+    at_ns: int,
+    *,
+    is_owner: bool = True,
 ) -> FencedError:
-    """Say who has ended an execution that somebody still wanted to change."""
+    """Say who has ended an execution that somebody still wanted to change: its owner, or somebody who only knows its id."""
     error = ExecutionTimeoutError if state is ExecutionState.TIMEOUT else FencedError
-    return error(execution_id, state, cause, evidence.observer if evidence is not None else "unknown", at_ns)
+    observer = evidence.observer if evidence is not None else "unknown"
+    return error(execution_id, state, cause, observer, at_ns, is_owner=is_owner)

@@ -118,7 +118,7 @@ class ExecutionRemote(ExecutionCounter):
         record = self._get(execution_id)
         request = None if record.is_terminal else self._member.request(execution_id, said)
         if request is None:
-            raise self._refusal(self.get(execution_id), ExecutionState.CANCELLED)
+            raise self._refusal(self.get(execution_id), ExecutionState.CANCELLED, is_owner=False)
         return request
 
     @checked
@@ -141,15 +141,17 @@ class ExecutionRemote(ExecutionCounter):
             raise NotOwnerError(execution_id, record.incarnation)
         return Execution(self._decider, live, live.state)
 
-    def _refusal(self, record: ExecutionRecord, target: ExecutionState) -> RunstateError:
+    def _refusal(self, record: ExecutionRecord, target: ExecutionState, *, is_owner: bool = True) -> RunstateError:
         """Say why an execution that is not live here cannot be moved."""
         self._decider.count_refusal()
         if not record.is_terminal:
             return NotOwnerError(record.execution_id, record.incarnation)
         if record.evidence is not None and record.evidence.observer not in {OWNER, CALLER}:
-            return _fenced(record)
+            return _fenced(record, is_owner=is_owner)
         return InvalidTransitionError(record.execution_id, record.state, target)
 
 
-def _fenced(record: ExecutionRecord) -> FencedError:
-    return fenced(record.execution_id, record.state, record.cause, record.evidence, record.updated_at_ns)
+def _fenced(record: ExecutionRecord, *, is_owner: bool = True) -> FencedError:
+    return fenced(
+        record.execution_id, record.state, record.cause, record.evidence, record.updated_at_ns, is_owner=is_owner
+    )
