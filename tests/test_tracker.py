@@ -28,6 +28,7 @@ from runstate import (
     PhaseChange,
     ResultTooLargeError,
     StateTypeError,
+    TrackerClosedError,
     Transition,
     UnknownExecutionError,
 )
@@ -324,6 +325,22 @@ def test_urls_that_name_no_store(url: str) -> None:
     """A URL of a store that is not known here is refused."""
     with pytest.raises(InvalidValueError):
         runstate.open(url)
+
+
+def test_a_closed_tracker_is_entered_no_more() -> None:
+    """Neither `with` nor `async with` begins on a tracker that is closed; while it is open both do."""
+    tracker = ExecutionTracker(MemoryJournal())
+
+    async def enter() -> None:
+        async with tracker:
+            raise AssertionError("entered")
+
+    with tracker as entered:
+        assert entered is tracker
+    with pytest.raises(TrackerClosedError), tracker:
+        raise AssertionError("entered")
+    with pytest.raises(TrackerClosedError):
+        asyncio.run(enter())
 
 
 @pytest.mark.parametrize(("name", "shortest"), [("lease", 0.1), ("blocked_timeout", 0.05)])

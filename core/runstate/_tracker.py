@@ -22,6 +22,7 @@ from ._errors import (
     FencedError,
     InvalidTransitionError,
     JournalUnavailableError,
+    TrackerClosedError,
     wrong_type,
 )
 from ._events import News
@@ -327,6 +328,13 @@ class ExecutionTracker(ExecutionCreator):
             self._journal.close()
 
     def __enter__(self) -> Self:
+        """Return the tracker, which is closed at the end of the block.
+
+        Raises:
+            TrackerClosedError: It is closed already.
+        """
+        if self._is_closed:
+            raise TrackerClosedError
         return self
 
     def __exit__(
@@ -335,7 +343,8 @@ class ExecutionTracker(ExecutionCreator):
         self.close()
 
     async def __aenter__(self) -> Self:
-        return self
+        """Like `__enter__`."""
+        return self.__enter__()
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
