@@ -136,10 +136,10 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, Any, Any]:
     if noted is not None:
         from runstate.testing._open import open_now
 
-        own = item.stash.get(_checked, [])
+        own = item.stash.get(_checked, None) or ()
         before = {tracker: open_now(tracker) for tracker in noted.all() if tracker not in own}
     result = yield
-    trackers = [*item.stash.get(_checked, []), *(() if noted is None else noted.all())]
+    trackers = [*(item.stash.get(_checked, None) or ()), *(() if noted is None else noted.all())]
     if trackers:
         from runstate.testing._open import left_open
 
