@@ -227,23 +227,21 @@ def test_close_ends_what_is_live(store: Store) -> None:
 
 
 def test_close_may_be_called_again(store: Store) -> None:
-    """Closing again, by call, by block, from many threads or from a loop, does nothing."""
+    """Closing again, by call, in a block, from many threads or from a loop, does nothing."""
     tracker = ExecutionTracker(store.journal())
     run = tracker.create(**WHO).run()
-    threads = [threading.Thread(target=tracker.close) for _ in range(8)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    tracker.close()
-    with tracker:
-        pass
 
     async def main() -> None:
         async with tracker:
-            pass
+            threads = [threading.Thread(target=tracker.close) for _ in range(8)]
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join()
 
-    asyncio.run(main())
+    with tracker:
+        asyncio.run(main())
+    tracker.close()
     assert stored(store, run.execution_id).seq == 3
 
 
