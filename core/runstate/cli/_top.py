@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 from math import inf
 from typing import Annotated
@@ -37,6 +38,8 @@ def top(
     from ._top_session import Session
     from ._top_watch import Watch
 
+    # The log says that the server is away, and so does the screen, which a line of the log would spoil.
+    logging.getLogger("runstate.server").addHandler(logging.NullHandler())
     return Session(journal, interval, state or []).run(Watch(journal))
 
 
