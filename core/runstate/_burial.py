@@ -103,6 +103,11 @@ def exit_reason(status: int) -> str:
         return f"its process was killed by signal {-status}"
 
 
+def why_cancelled(request: CancelRequest) -> str:
+    """Say that somebody in another process wanted an execution cancelled, and why, to its user."""
+    return "it was asked for" if request.reason is None else f"it was asked for: {request.reason}"
+
+
 def _silence(unsettled: Unsettled, worker: Worker) -> float | None:
     """Seconds since an execution's last sign of life; None if its worker's clock is seen to be wrong, so that nobody can tell."""
     silence = (unsettled.now_ns - unsettled.signed_at_ns) / 1e9
@@ -133,8 +138,9 @@ def _end(
         last_phase_detail=record.phase_detail,
         reason=seen if silence is not None else seen + unknown,
     )
-    target, error = ExecutionState.DEAD, f"worker {record.incarnation} is gone: {seen}"
+    # This text reaches users, who are told nothing of machines; whose it was and who saw it is in the record and the evidence.
+    target, error = ExecutionState.DEAD, f"its worker is gone: {seen}"
     if request is not None:
         target, cause = ExecutionState.CANCELLED, Cause.CANCELLED_BY_CALLER
-        error = f"{request.by} asked for it{'' if request.reason is None else f': {request.reason}'}; {error}"
+        error = f"{why_cancelled(request)}; {error}"
     return Transition(record.execution_id, record.seq + 1, at_ns, record.state, target, by, cause, evidence, error)

@@ -19,8 +19,9 @@ from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from typing import Final
 
+from ._burial import why_cancelled
 from ._clock import Clock
-from ._decider import CALLER, Decider
+from ._decider import Decider
 from ._errors import (
     DuplicateMessageError,
     FencedError,
@@ -230,15 +231,14 @@ class Member:
         live = self._decider.live.get(request.execution_id)
         if live is None:
             return
-        said = f"{request.by} asked for it" + ("" if request.reason is None else f": {request.reason}")
         with suppress(InvalidTransitionError, FencedError, TrackerClosedError):  # it ended by itself a moment ago
             self._decider.end(
                 live,
                 None,
                 ExecutionState.CANCELLED,
                 Cause.CANCELLED_BY_CALLER,
-                said,
-                observer=CALLER,
+                why_cancelled(request),
+                observer=request.by,
                 reason=request.reason,
             )
 

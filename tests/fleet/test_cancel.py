@@ -38,8 +38,8 @@ def test_another_process_cancels_a_block(tracker: ExecutionTracker, other: Other
     outcome = tracker.wait(execution_id, timeout=PATIENCE)
     assert isinstance(outcome, Cancelled)
     assert (outcome.cause, outcome.evidence.reason) == (Cause.CANCELLED_BY_CALLER, "the user left")
-    assert outcome.error == f"{request.by} asked for it: the user left"
-    assert other._answer() == "CANCELLED caller"
+    assert (outcome.error, outcome.evidence.observer) == ("it was asked for: the user left", request.by)
+    assert other._answer() == f"CANCELLED {request.by}"
 
 
 def test_an_agent_tells_its_caller(place: str) -> None:
@@ -75,7 +75,7 @@ def test_a_block_in_a_thread_learns_of_it(place: str) -> None:
             there.wait(run.execution_id, timeout=PATIENCE)
             with pytest.raises(FencedError):
                 run.heartbeat()
-        assert (left.value.state, left.value.observer) == (ExecutionState.CANCELLED, "caller")
+        assert (left.value.state, left.value.observer) == (ExecutionState.CANCELLED, there.incarnation)
 
 
 def test_a_dead_owner_is_cancelled_by_who_buries_it(tracker: ExecutionTracker, other: Other) -> None:

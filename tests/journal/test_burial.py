@@ -67,7 +67,7 @@ def test_the_evidence_says_who_saw_what(shared: SharedStore, pair: Pair, clock: 
     assert end.evidence == Evidence(
         OTHER_WORKER, 0, (end.at_ns - last_ns) / 1e9, Phase.TOOL_EXECUTION, "get_user_details", None, seen
     )
-    assert end.error == f"worker {WORKER} is gone: {seen}"
+    assert end.error == f"its worker is gone: {seen}"
     assert record(pair.one, "x").evidence == end.evidence
 
 
@@ -231,7 +231,7 @@ def test_what_was_asked_for_is_buried_as_cancelled(pair: Pair, clock: FakeClock)
     ends = {end.execution_id: end for end in bury_first(pair.other, clock)}
     assert (ends["x"].target, ends["x"].cause) == (DEAD, EXITED)
     assert (ends["y"].target, ends["y"].cause) == (CANCELLED, Cause.CANCELLED_BY_CALLER)
-    assert ends["y"].error == f"a user asked for it: no longer needed; worker {WORKER} is gone: {SEEN}"
+    assert ends["y"].error == f"it was asked for: no longer needed; its worker is gone: {SEEN}"
 
 
 # -- ends that came too late ------------------------------------------------------------------------------------------------

@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 import pytest
+from starlette.requests import HTTPConnection
 from websockets.sync.client import ClientConnection
 
-from runstate import ExecutionTracker, InvalidValueError, NoticeState
-from runstate.web import app
+from runstate import ExecutionTracker, InvalidValueError, NoticeRecord, NoticeState
+from runstate.web import Principal, _receipts, app
 
-from .lives import begin, end, live
-from .servers import messages, serve, until
+from .lives import begin, end, live, stored
+from .servers import Served, messages, serve, until
 from .test_slow import wait_for
 
 PENDING, DELIVERED = NoticeState.PENDING, NoticeState.DELIVERED
 
 
+def the(tracker: ExecutionTracker, execution_id: str) -> NoticeRecord:
+    """The notice of an end."""
+    return next(one for one in tracker.notices(outbox="chat") if one.notice_id == execution_id)
+
+
 def state(tracker: ExecutionTracker, execution_id: str) -> NoticeState:
     """What has become of the notice of an end."""
-    return next(one.state for one in tracker.notices(outbox="chat") if one.notice_id == execution_id)
+    return the(tracker, execution_id).state
 
 
 @pytest.mark.parametrize("path", ["/ws/threads/t-1", "/ws/executions/{}"])
@@ -75,6 +81,59 @@ def test_who_has_read_it_elsewhere_is_not_told_again(tracker: ExecutionTracker) 
     assert state(tracker, execution_id) is PENDING
     with serve(tracker, outbox="chat") as served, served.socket(f"/ws/threads/t-1?after={last.id}"):
         wait_for(lambda: state(tracker, execution_id) is DELIVERED)
+
+
+def authorize(connection: HTTPConnection) -> Principal:
+    """Who asks says so; nobody is an operator."""
+    return Principal(connection.headers.get("x-user"))
+
+
+def follow(served: Served, path: str, user: str | None) -> ClientConnection:
+    """Follow as somebody."""
+    return served.socket(path, additional_headers={} if user is None else {"x-user": user})
+
+
+def test_only_its_user_settles_a_notice(tracker: ExecutionTracker) -> None:
+    """Neither another user of a thread of the same name, wherever, nor an operator, nor the same user at another execution settles it."""
+    with serve(tracker, outbox="chat", authorize=authorize) as served:
+        other = begin(tracker)
+        first = live(tracker)
+        end_of_all = stored(tracker)[-1].position
+        strangers = [
+            follow(served, f"/ws/threads/t-1?after={end_of_all}", "eve"),
+            follow(served, f"/ws/threads/t-1?after={end_of_all}", None),
+            follow(served, f"/ws/executions/{other.execution_id}?after={end_of_all}", "ann"),
+            follow(served, f"/ws/executions/{first}", None),
+        ]
+        until(messages(strangers[-1]), "agent_completed")
+        with follow(served, "/ws/threads/t-2", "ann") as known:
+            second = live(tracker, "t-2")
+            until(messages(known), "agent_completed")
+            wait_for(lambda: state(tracker, second) is DELIVERED)
+        wait_for(lambda: the(tracker, first).claimed_by is not None)
+        assert state(tracker, first) is PENDING
+        with follow(served, f"/ws/threads/t-1?after={end_of_all}", "ann"):
+            wait_for(lambda: state(tracker, first) is DELIVERED)
+        for stranger in strangers:
+            stranger.close()
+
+
+def test_waiting_in_vain_is_no_failed_attempt(tracker: ExecutionTracker, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A notice whose user is not there is taken and given back again and again, never parked, and settled when the user comes."""
+    monkeypatch.setattr(_receipts, "_WITHIN", 0.01)
+    claims = 0
+    with serve(tracker, outbox="chat", authorize=authorize) as served, follow(served, "/ws/threads/t-1", "eve"):
+        execution_id = live(tracker)
+        while claims < 3:
+            wait_for(lambda: the(tracker, execution_id).claimed_by is not None)
+            wait_for(lambda: the(tracker, execution_id).claimed_by is None)
+            claims += 1
+        found = the(tracker, execution_id)
+        assert (found.state, found.error) == (PENDING, None)
+        assert found.attempts <= 1
+        with follow(served, "/ws/threads/t-1", "ann") as connection:
+            until(messages(connection), "agent_completed")
+            wait_for(lambda: state(tracker, execution_id) is DELIVERED)
 
 
 def test_closing_leaves_the_rest_to_others_at_once(tracker: ExecutionTracker) -> None:

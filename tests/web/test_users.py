@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import json
+import signal
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from starlette.requests import HTTPConnection
 
+import runstate
 from runstate import ExecutionState, ExecutionTracker, Phase
 from runstate.web import Principal
 
+from ..fleet.processes import WHO, Other
 from .lives import begin, end, live
-from .servers import Served, messages, serve, take
+from .servers import PATIENCE, Served, messages, serve, take
 
 MARK = "bobs-secret"
 """Stands in everything of bob's."""
@@ -160,3 +164,25 @@ def test_an_empty_user_is_nobody(tracker: ExecutionTracker) -> None:
     with serve(tracker, authorize=lambda connection: Principal("")) as served:
         assert served.http.get("/api/executions").status_code in {200, 400}
         assert "t-1" not in served.http.get("/api/executions").text
+
+
+def test_a_death_tells_users_nothing_of_machines(tmp_path: Path) -> None:
+    """Whose process was killed, or cancelled from another one, hears so without the name of any worker; an operator sees it."""
+    place = str(tmp_path / "runs.db")
+    with runstate.open(place) as tracker, serve(tracker, authorize=authorize) as served:
+        other = Other(place)
+        dead, unwanted = other.ask("begin", 2)
+        tracker.cancel(unwanted, "enough")
+        tracker.wait(unwanted, timeout=PATIENCE)
+        other.send(signal.SIGKILL)
+        tracker.wait(dead, timeout=PATIENCE)
+        other.end()
+        names = {other.incarnation, tracker.incarnation}
+        paths = [f"/api/executions/{one}{more}" for one in (dead, unwanted) for more in ("", "/timeline")]
+        for user, is_told in ((WHO["user_id"], False), ("root", True)):
+            said = [served.http.get(path, headers={"x-user": user}).text for path in ("/api/executions", *paths)]
+            for one in (dead, unwanted):
+                with served.socket(f"/ws/executions/{one}", additional_headers={"x-user": user}) as connection:
+                    said += [str(message.data) for message in messages(connection)]
+            assert any(name in text for name in names for text in said) == is_told
+        assert "its worker is gone" in (tracker.get(dead).error or "")

@@ -39,7 +39,17 @@ from ._settings import Authorize, Principal, WebLimits
 COOKIE: Final = "runstate_session"
 OPERATOR: Final = Principal(None)
 _SHORTEST: Final = 16
-_PASSED_ON: Final = ("forwarded", "x-forwarded-for", "x-forwarded-host", "x-real-ip", "via")
+_PASSED_ON: Final = (
+    *(
+        "forwarded",
+        "x-forwarded-for",
+        "x-forwarded-host",
+        "x-forwarded-port",
+        "x-forwarded-proto",
+        "x-forwarded-server",
+    ),
+    *("x-real-ip", "via", "cf-connecting-ip", "true-client-ip"),
+)
 _SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 _HOST: Final = re.compile(r"(\[[0-9a-f:.]+\]|[^\s:@/\[\]]+)(?::\d{1,5})?", re.IGNORECASE | re.ASCII)
 _OPERATORS: Final = 20

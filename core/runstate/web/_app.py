@@ -61,7 +61,9 @@ class WebApp:
         outbox: str | None,
     ) -> None:
         self.presence = Presence()
-        self._receipts = None if outbox is None else Receipts(tracker, self.presence, outbox)
+        self._receipts = (
+            None if outbox is None else Receipts(tracker, self.presence, outbox, operators=authorize is None)
+        )
         self._reads = Reads(limits.readers, limits.waiting_reads)
         self._fanout = Fanout(tracker, self._reads, limits)
         self._gate = Gate(limits, token, authorize, origins)

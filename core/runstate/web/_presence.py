@@ -33,8 +33,8 @@ class Presence:
 
     def __init__(self) -> None:
         self._threads: Counter[str] = Counter()
-        self._places: dict[str, int] = {}
-        """How far the clients of a conversation had read when they came; the farthest."""
+        self._places: dict[str, dict[str | None, int]] = {}
+        """By conversation and user: how far that user's clients had read it when they came; the farthest. None are operators."""
         self._listeners: list[Callable[[Handed], None]] = []
         self._hosts: list[Callable[[], None]] = []
 
@@ -54,15 +54,16 @@ class Presence:
         """Have *host* called whenever a client has come; it must neither block nor raise."""
         self._hosts.append(host)
 
-    def read_to(self, thread_id: str) -> int | None:
-        """Return up to which position of the journal a client that is here had read a conversation when it came; None: nothing."""
-        return self._places.get(thread_id)
+    def read_to(self, thread_id: str, user_id: str | None) -> int:
+        """Return up to which position of the journal a user, or an operator, had read a conversation when coming to it; 0: nothing."""
+        return self._places.get(thread_id, {}).get(user_id, 0)
 
-    def came(self, thread_id: str, place: int | None = None) -> None:
-        """Note that a client follows a conversation, and has read up to a place."""
+    def came(self, thread_id: str, user_id: str | None = None, place: int = 0) -> None:
+        """Note that a client follows a conversation, or an execution in it, and how far it has read the conversation."""
         self._threads[thread_id] += 1
         if place:
-            self._places[thread_id] = max(place, self._places.get(thread_id, 0))
+            places = self._places.setdefault(thread_id, {})
+            places[user_id] = max(place, places.get(user_id, 0))
         for host in self._hosts:
             host()
 

@@ -6,11 +6,13 @@ then. So an end that nobody has heard of is found in `runstate notices`, and nev
 
 What counts as handed:
 
-- the server has taken the final event for sending to a client of this conversation, or of this execution;
-- or a client comes back and says by its place that it has read beyond that end, which it was then handed elsewhere.
+- the server has taken the final event for sending to a client of the execution's own user, who follows the conversation or the execution;
+- or such a client comes back to the conversation and says by its place that it has read beyond that end, which it was then handed
+  elsewhere.
 
-A client that follows everything, a dashboard for example, is nobody whom the answer is for, and one that asks for the present only is not
-told of the past; neither settles anything.
+An operator counts as the user only where everybody is one, as there is no `authorize` that knows users. A client that follows everything, a
+dashboard for example, is nobody whom the answer is for, and one that asks for the present only is not told of the past; neither settles
+anything. A notice that waits in vain for its client is let go of and taken again: that is no failed attempt, and never parks it.
 
 A client often leaves as soon as it has its answer, before the notice of it is claimed. So what was handed is remembered for a while, and its
 conversation counts as reachable until then.
@@ -53,6 +55,7 @@ class Receipts:
         tracker: Whose outbox.
         presence: Tells which conversations have clients, and what they were handed.
         outbox: The outbox's name.
+        operators: Whether an operator is whom answers are for.
 
     Raises:
         InvalidValueError: This tracker delivers the outbox already.
@@ -60,10 +63,11 @@ class Receipts:
         JournalError: The outbox cannot be opened.
     """
 
-    def __init__(self, tracker: ExecutionTracker, presence: Presence, outbox: str) -> None:
+    def __init__(self, tracker: ExecutionTracker, presence: Presence, outbox: str, *, operators: bool) -> None:
         self._tracker = tracker
         self._presence = presence
         self._outbox = outbox
+        self._operators = operators
         self._lock = threading.Lock()
         self._handed: dict[str, _Kept] = {}
         """By execution, the oldest first."""
@@ -85,7 +89,7 @@ class Receipts:
             self._closed = True
             waiting, self._waiting = self._waiting, {}
         for future in waiting.values():
-            future.set_result(False)
+            _answer(future, was_handed=False)
         self._delivery.close()
 
     def _begin(self) -> Delivery:
@@ -93,7 +97,6 @@ class Receipts:
             self._until_handed,
             outbox=self._outbox,
             threads=self._reachable,
-            timeout=_WITHIN,
             concurrency=_AT_ONCE,
         )
 
@@ -106,20 +109,23 @@ class Receipts:
         return self._presence.threads().union(handed)
 
     async def _until_handed(self, notice: Notice) -> None:
-        """Return when a client was handed the end that a notice tells of. The delivery's time limit ends the wait."""
+        """Return when its user was handed the end that a notice tells of; give it back if that takes long."""
         future: Future[bool] = Future()
         with self._lock:
-            if self._handed.pop(notice.notice_id, None) is not None:
-                return
-            if self._closed:
-                future.set_result(False)
-            else:
+            was_handed = notice.notice_id in self._handed
+            if not self._closed:
                 self._waiting[notice.notice_id] = future
         try:
-            was_handed = self._was_read(notice) or await asyncio.wrap_future(future)
+            was_handed = was_handed or self._was_read(notice)
+            if not was_handed and not self._closed:
+                was_handed = await asyncio.wait_for(asyncio.wrap_future(future), _WITHIN)
+        except TimeoutError:
+            was_handed = False
         finally:
             with self._lock:
                 self._waiting.pop(notice.notice_id, None)
+                if was_handed:
+                    self._handed.pop(notice.notice_id, None)
         task = asyncio.current_task()
         if not was_handed and task is not None:
             task.cancel()  # interrupted, to the delivery: free for others at once
@@ -127,8 +133,11 @@ class Receipts:
 
     def _was_read(self, notice: Notice) -> bool:
         """Whether a client of the conversation says that it has read beyond this end. The loop is ours, and may be blocked."""
-        place = self._presence.read_to(notice.record.thread_id)
-        if place is None:
+        record = notice.record
+        place = self._presence.read_to(record.thread_id, record.user_id)
+        if self._operators:
+            place = max(place, self._presence.read_to(record.thread_id, None))
+        if not place:
             return False
         try:
             return end_position(self._tracker, notice.notice_id) <= place
@@ -136,15 +145,21 @@ class Receipts:
             return True  # retention has removed it, and its notice
 
     def _note(self, handed: Handed) -> None:
-        if not handed.to_conversation:
+        is_the_user = handed.user_id == handed.event.user_id or (handed.user_id is None and self._operators)
+        if not (handed.to_conversation and is_the_user):
             return
         execution_id = handed.event.entry.execution_id
         with self._lock:
             future = self._waiting.pop(execution_id, None)
-            if future is None:
-                self._handed[execution_id] = _Kept(handed.event.thread_id, time.monotonic() + _KEPT)
+            self._handed[execution_id] = _Kept(handed.event.thread_id, time.monotonic() + _KEPT)
         if future is not None:
-            future.set_result(True)
+            _answer(future, was_handed=True)
 
     def _wake(self) -> None:
         self._delivery.wake()
+
+
+def _answer(future: Future[bool], *, was_handed: bool) -> None:
+    """Tell who waits, unless the wait is over."""
+    if future.set_running_or_notify_cancel():
+        future.set_result(was_handed)

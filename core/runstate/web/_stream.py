@@ -117,7 +117,9 @@ class Stream:
             raise refusal_of(error) from error
         if self._thread is not None:
             self._is_present = True
-            self._sources.presence.came(self._thread, self._place.position and self._place.after)
+            follows_all_of_it = self._record is None
+            place = self._place.after if follows_all_of_it else 0
+            self._sources.presence.came(self._thread, self._principal.user_id, place)
 
     async def batches(self) -> AsyncGenerator[Batch, None]:
         """Give what is to be sent, piece by piece, until `queue.ending` is set and told there."""
