@@ -317,6 +317,20 @@ def test_children_of_an_ended_run_are_dropped(tracker: ExecutionTracker) -> None
     assert counts(tracker) == (1, 0, 1, {})
 
 
+def test_children_of_a_late_child_are_dropped(tracker: ExecutionTracker) -> None:
+    """What runs below a child that began after the end of its root begins no execution either, however deep."""
+    handler = track(tracker, thread_id="t-1", user_id="u-1")
+    root, child, grandchild, model = (uuid4() for _ in range(4))
+    handler.on_chain_start({}, {}, run_id=root, name="bob")
+    handler.on_chain_error(GeneratorExit(), run_id=root)
+    handler.on_chain_start({}, {}, run_id=child, parent_run_id=root, name="chain")
+    handler.on_chain_start({}, {}, run_id=grandchild, parent_run_id=child, name="lambda")
+    handler.on_chat_model_start({}, [], run_id=model, parent_run_id=grandchild)
+    handler.on_chain_end("late", run_id=child, parent_run_id=root)
+    assert ended(only(tracker)) == (ExecutionState.CANCELLED, Cause.CANCELLED_BY_CALLER)
+    assert counts(tracker) == (1, 0, 3, {})
+
+
 def test_the_outermost_run_that_is_seen_is_the_root(tracker: ExecutionTracker) -> None:
     """An adapter that is given to an inner call only tracks that call."""
 

@@ -256,7 +256,9 @@ class TrackRuns(GraphCallbackHandler):
         """The run that something belongs to, begun if it is the root; None if that has ended."""
         run = None if parent_run_id is None else self.runs.get(parent_run_id)
         if run is None:
-            if parent_run_id is not None and any(parent_run_id in ids for ids in list(self._ended)):
+            ended = next((ids for ids in list(self._ended) if parent_run_id in ids), None)
+            if ended is not None:
+                ended.add(run_id)  # its own children come later still
                 self._recorder.ledger.count("dropped")
                 return None
             is_told = parent_run_id is not None and any(parent_run_id in handler.runs for handler in _all())
