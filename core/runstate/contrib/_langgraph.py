@@ -1,9 +1,11 @@
-"""One root run of LangChain or LangGraph, and what its children tell of how it ends. LangGraph need not be there."""
+"""One root run of LangChain or LangGraph, and what tells how it ends, where its own ending does not. LangGraph need not be there."""
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, cast
+from types import GeneratorType
+from typing import TYPE_CHECKING, Any, Final, cast
 from uuid import UUID
 
 from langchain_core.callbacks import BaseCallbackHandler
@@ -36,7 +38,12 @@ else:
     except ImportError:  # before 1.1.6
         GraphCallbackHandler = BaseCallbackHandler
 
-__all__ = ["GraphCallbackHandler", "GraphInterrupt", "Run", "answer"]
+__all__ = ["GraphCallbackHandler", "GraphInterrupt", "Run", "answer", "is_broken_off"]
+
+BETWEEN: Final = (__name__.rpartition(".")[0], "langchain_core.callbacks")
+"""The packages that stand between what ends a run and who is told."""
+STREAM: Final = "_transform_stream_with_config"
+"""The function, a generator, in which LangChain runs a blocking stream; its local variable `iterator` makes the chunks."""
 
 
 class Run:
@@ -76,6 +83,23 @@ class Run:
         if isinstance(error, NodeTimeoutError):
             return True
         return self.is_graph and isinstance(error, TimeoutError) and all(one is not error for one in self.overtime)
+
+
+def is_broken_off() -> bool:
+    """Whether the run that reports success here is a blocking stream that was left before its end.
+
+    LangChain catches the `GeneratorExit` of such a stream, reports what had come as its output, and hands on nothing that tells the
+    two apart; children do not either, as one may have been left by its parent. But what makes the chunks of a stream that was read
+    to its end has ended itself, and that of one that was left has not. So this looks at who reports. A stream whose chunks come from
+    something else than a generator cannot be judged, and is taken for one that was read.
+    """
+    frame = inspect.currentframe()
+    while frame is not None and str(frame.f_globals.get("__name__")).startswith(BETWEEN):
+        frame = frame.f_back
+    if frame is None or frame.f_code.co_name != STREAM:
+        return False
+    chunks: object = frame.f_locals.get("iterator")
+    return isinstance(chunks, GeneratorType) and inspect.getgeneratorstate(chunks) == inspect.GEN_SUSPENDED
 
 
 def answer(output: Any) -> object:

@@ -4,8 +4,9 @@
 
 The adapter is a callback handler, because it alone is told of every ending: the root run gets exactly one `on_chain_end` or
 `on_chain_error`, also when its task is cancelled, a stream is broken off (`GeneratorExit`) or a step times out. Errors of children
-are no endings: a retry, or another branch, may follow. And an interrupt looks like success at the root, so it is read from the
-child that raised it, or, for `interrupt_before` and the like, from LangGraph's own event.
+are no endings: a retry, or another branch, may follow. Two endings look like success at the root. An interrupt is read from the
+child that raised it, or, for `interrupt_before` and the like, from LangGraph's own event. And a chain's blocking stream that is
+broken off is told by the generator that it was read from (`is_broken_off`).
 
 A handler is told; it stands around nothing. So a run whose execution somebody else has ended is stopped at its next event, by the
 error that the handler raises, and not while it waits. And only a blocking run waits until its end is durable: an async one would
@@ -31,7 +32,7 @@ from langchain_core.outputs import LLMResult
 
 from runstate import ExecutionTracker, Phase
 
-from ._langgraph import GraphCallbackHandler, GraphInterrupt, Run, answer
+from ._langgraph import GraphCallbackHandler, GraphInterrupt, Run, answer, is_broken_off
 from ._options import Options
 from ._recorder import Recorder
 from ._recording import Recording
@@ -189,7 +190,10 @@ class TrackRuns(GraphCallbackHandler):
     def on_chain_end(self, outputs: Any, *, run_id: UUID, parent_run_id: UUID | None = None, **kwargs: Any) -> None:
         """End the run if it is the root."""
         if run_id in self._roots:
-            self._returned(run_id, outputs)
+            if is_broken_off():
+                self._raised(run_id, GeneratorExit())
+            else:
+                self._returned(run_id, outputs)
         elif (run := self.runs.get(run_id)) is not None and run.is_over:
             self._left(run_id)
 
