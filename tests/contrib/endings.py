@@ -18,7 +18,9 @@ from runstate import (
     FencedError,
     InvalidValueError,
     JournalFullError,
+    NotJsonError,
     Phase,
+    ResultTooLargeError,
     StateTypeError,
     TrackerClosedError,
 )
@@ -337,15 +339,56 @@ class Endings:
         assert record.metadata["a"] == [1]
 
     def test_wrong_arguments_are_refused(self, tracker: ExecutionTracker) -> None:
-        """What is no tracker, no option, or no value of one, is refused when the adapter is made."""
+        """What is no tracker, thread or user is refused when the adapter is made."""
         for wrong, error in ((None, StateTypeError), ("runs.db", StateTypeError)):
             with pytest.raises(error, match="takes an ExecutionTracker"):
                 asyncio.run(self.run(wrong))  # type: ignore[arg-type]
         for name in ("thread_id", "user_id"):
             with pytest.raises(StateTypeError, match=f"{name} must be a str, or a function"):
                 asyncio.run(self.run(tracker, **{name: 7}))
-        with pytest.raises(TypeError, match="retries"):
-            asyncio.run(self.run(tracker, retries=3))
-        with pytest.raises(InvalidValueError, match='"log" or "raise"'):
-            asyncio.run(self.run(tracker, on_error="ignore"))
         assert tracker.find() == ()
+
+    @pytest.mark.parametrize(
+        ("options", "error", "text"),
+        [
+            (
+                {"retries": 3},
+                StateTypeError,
+                r"track\(\) has no option 'retries'; .* agent, heartbeat_timeout, metadata",
+            ),
+            ({"agent": ""}, InvalidValueError, "agent must be a non-empty str; got ''"),
+            ({"agent": None}, StateTypeError, "agent must be a str, not NoneType: None"),
+            ({"agent": "a" * 1025}, ResultTooLargeError, "agent must be at most 1024 bytes"),
+            ({"thread_id": ""}, InvalidValueError, "thread_id must be a non-empty str"),
+            ({"user_id": "u\0"}, InvalidValueError, "user_id must be text without NUL"),
+            ({"timeout": 0}, InvalidValueError, "timeout must be a positive, finite number of seconds"),
+            ({"timeout": "5"}, StateTypeError, "timeout must be a number of seconds, not str: '5'"),
+            ({"timeout": True}, StateTypeError, "timeout must be a number of seconds, not bool"),
+            ({"heartbeat_timeout": -1}, InvalidValueError, "heartbeat_timeout must be a positive, finite number of"),
+            ({"heartbeat_timeout": float("nan")}, InvalidValueError, "heartbeat_timeout must be a positive, finite"),
+            ({"metadata": 3}, StateTypeError, "metadata must be a mapping with str keys, not int: 3"),
+            ({"metadata": 0}, StateTypeError, "metadata must be a mapping with str keys, not int: 0"),
+            ({"metadata": {1: 2}}, StateTypeError, "metadata must be a mapping with str keys, not dict"),
+            ({"metadata": {"a": {1}}}, NotJsonError, r"metadata at \$\.a must be JSON that reads back equal"),
+            ({"metadata": {"a": object}}, NotJsonError, r"metadata at \$\.a must be JSON that reads back equal"),
+            ({"result": 3}, StateTypeError, "result must be a function that makes of the output"),
+            ({"result": None}, StateTypeError, "result must be a function that makes of the output"),
+            ({"resumes": ""}, InvalidValueError, "resumes must be a non-empty str"),
+            ({"resumes": 7}, StateTypeError, "resumes must be a str, not int: 7"),
+            ({"on_error": "ignore"}, InvalidValueError, 'on_error must be "log" or "raise"; got'),
+            ({"on_error": []}, StateTypeError, 'on_error must be "log" or "raise", not list'),
+        ],
+    )
+    def test_wrong_options_are_refused(
+        self, tracker: ExecutionTracker, options: dict[str, Any], error: type[Exception], text: str
+    ) -> None:
+        """An option that no run could be recorded with is refused when the adapter is made, and the text names it: no model is asked."""
+        asked: list[object] = []
+
+        async def tool() -> str:
+            asked.append(None)
+            return "found"
+
+        with pytest.raises(error, match=text):
+            asyncio.run(self.run(tracker, tool, **options))
+        assert (asked, tracker.find(), counts(tracker)) == ([], (), (0, 0, 0, {}))

@@ -1,15 +1,27 @@
-"""What may be said about the executions of an adapter, and what all runs of one adapter object share."""
+"""What may be said about the executions of an adapter, and what all runs of one adapter object share.
+
+Options are checked when they are given: by the time of a run they could only cost each run its record. What a name and a limit may be
+the tracker itself says, `tracker.agent`, which creates nothing. Its budget for metadata alone is known when a run has added its own.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Any, Literal, TypeAlias, TypedDict
+from typing import Any, Final, Literal, TypeAlias, TypedDict
 
-from runstate import ExecutionTracker, FencedError, InvalidValueError, NotOwnerError, StateTypeError
+from runstate import (
+    ExecutionTracker,
+    FencedError,
+    InvalidValueError,
+    NotOwnerError,
+    ResultTooLargeError,
+    StateTypeError,
+)
 
 from ._ledger import Ledger, ledger_of
+from ._results import check_json
 
 OnError: TypeAlias = Literal["log", "raise"]
 Verdict: TypeAlias = FencedError | NotOwnerError
@@ -54,22 +66,22 @@ class Tracking:
     Args:
         framework: Its name in metadata, counts and log lines.
         tracker: Where executions are recorded.
+        ids: `thread_id` and `user_id`, each a text, a function, or None.
         options: See `Options`.
 
     Raises:
-        StateTypeError: *tracker* is no tracker.
-        InvalidValueError: `on_error` is neither "log" nor "raise".
-        TypeError: There is no such option.
+        StateTypeError: *tracker* is no tracker, an id is neither a text nor a function, there is no such option, or one has the
+            wrong type.
+        InvalidValueError: One has an impossible value; `NotJsonError` for metadata, `ResultTooLargeError` for a name.
     """
 
-    def __init__(self, framework: str, tracker: ExecutionTracker, options: Options) -> None:
+    def __init__(self, framework: str, tracker: ExecutionTracker, ids: Mapping[str, object], options: Options) -> None:
         if not isinstance(tracker, ExecutionTracker):
             raise StateTypeError(f"track() takes an ExecutionTracker, as runstate.open() gives it, not {tracker!r:.80}")
+        _check(tracker, ids, options)
         self.framework: str = framework
         self.tracker: ExecutionTracker = tracker
         self.settings: Settings = Settings(**options)
-        if self.settings.on_error not in ("log", "raise"):
-            raise InvalidValueError("on_error", self.settings.on_error, '"log" or "raise"')
         self.ledger: Ledger = ledger_of(tracker)
         self.guard: Guard = Guard(self)
 
@@ -104,3 +116,69 @@ class Guard:
             return False
         self._tracking.trouble("event", error)
         return True
+
+
+def _check(tracker: ExecutionTracker, ids: Mapping[str, object], options: Options) -> None:
+    """Accept ids and options that a run can be recorded with."""
+    for name, value in ids.items():
+        if value is not None and not isinstance(value, str) and not callable(value):
+            raise StateTypeError(f"{name} must be a str, or a function that tells it from the run, not {value!r:.80}")
+    given: dict[str, object] = {**options}
+    for name, value in given.items():
+        if name not in _EXPECTED:
+            known = ", ".join(sorted(_EXPECTED))
+            raise StateTypeError(f"track() has no option {name!r}; beside thread_id and user_id it has: {known}")
+        expected, fits = _EXPECTED[name]
+        if not fits(value):
+            raise StateTypeError(f"{name} must be {expected}, not {type(value).__qualname__}: {value!r:.80}")
+    if given.get("on_error", "log") not in ("log", "raise"):
+        raise InvalidValueError("on_error", given["on_error"], '"log" or "raise"')
+    texts = {**ids, "agent": given.get("agent"), "resumes": given.get("resumes")}
+    _check_names(tracker, {name: value for name, value in texts.items() if isinstance(value, str)})
+    limits = options.get("timeout"), options.get("heartbeat_timeout")
+    if limits != (None, None):
+        tracker.agent("-", timeout=limits[0], heartbeat_timeout=limits[1])
+    check_json("metadata", options.get("metadata") or {})
+
+
+def _check_names(tracker: ExecutionTracker, names: Mapping[str, str]) -> None:
+    """Accept what the tracker accepts as a name: all at once where that will do, as each question has its price."""
+    if not names:
+        return
+    if all(names.values()):
+        try:
+            tracker.agent("".join(names.values()))
+        except InvalidValueError:
+            pass  # one of them is wrong, or together they are too long
+        else:
+            return
+    for name, value in names.items():
+        try:
+            tracker.agent(value)
+        except ResultTooLargeError as error:
+            raise ResultTooLargeError(name, error.size, error.limit) from None
+        except InvalidValueError as error:
+            raise InvalidValueError(name, value, error.expected) from None
+
+
+def _is_seconds(value: object) -> bool:
+    return value is None or (isinstance(value, int | float) and not isinstance(value, bool))
+
+
+def _is_mapping(value: object) -> bool:
+    if not isinstance(value, Mapping):
+        return value is None
+    keys: Iterable[object] = value
+    return all(isinstance(key, str) for key in keys)
+
+
+_EXPECTED: Final[dict[str, tuple[str, Callable[[object], bool]]]] = {
+    "agent": ("a str", lambda value: isinstance(value, str)),
+    "timeout": ("a number of seconds", _is_seconds),
+    "heartbeat_timeout": ("a number of seconds", _is_seconds),
+    "metadata": ("a mapping with str keys", _is_mapping),
+    "result": ("a function that makes of the output what is recorded", callable),
+    "resumes": ("a str", lambda value: value is None or isinstance(value, str)),
+    "on_error": ('"log" or "raise"', lambda value: isinstance(value, str)),
+}
+"""What each option has to be, and whether something is that."""

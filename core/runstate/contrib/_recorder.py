@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final, Generic, NamedTuple, TypeVar
 
-from runstate import ExecutionTracker, InvalidValueError, Phase, StateTypeError
+from runstate import ExecutionTracker, InvalidValueError, Phase
 
 from ._options import Options, Tracking
 from ._recording import Recording, innermost, inside
@@ -37,9 +37,9 @@ class Recorder(Tracking, Generic[T]):
         options: See `Options`.
 
     Raises:
-        StateTypeError: *tracker* is no tracker, or an id is neither a text nor a function.
-        InvalidValueError: `on_error` is neither "log" nor "raise".
-        TypeError: There is no such option.
+        StateTypeError: *tracker* is no tracker, an id is neither a text nor a function, there is no such option, or one has the
+            wrong type.
+        InvalidValueError: An id or an option has an impossible value.
     """
 
     def __init__(
@@ -50,12 +50,7 @@ class Recorder(Tracking, Generic[T]):
         user_id: str | Callable[[T], str] | None,
         options: Options,
     ) -> None:
-        super().__init__(framework, tracker, options)
-        for name, told in (("thread_id", thread_id), ("user_id", user_id)):
-            if told is not None and not isinstance(told, str) and not callable(told):
-                raise StateTypeError(
-                    f"{name} must be a str, or a function that tells it from the run, not {told!r:.80}"
-                )
+        super().__init__(framework, tracker, {"thread_id": thread_id, "user_id": user_id}, options)
         self.thread_id: str | Callable[[T], str] | None = thread_id
         self.user_id: str | Callable[[T], str] | None = user_id
 

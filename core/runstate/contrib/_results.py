@@ -8,10 +8,10 @@ by its metadata.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Final, Literal, TypeAlias
 
-from runstate import Execution, ExecutionRecord, ExecutionState, InvalidValueError, JournalFullError, Json
+from runstate import Execution, ExecutionRecord, ExecutionState, InvalidValueError, JournalFullError, Json, NotJsonError
 
 Running: TypeAlias = Execution[Literal[ExecutionState.RUNNING]]
 """The handle of a run."""
@@ -31,6 +31,31 @@ def plain(value: object) -> object:
     from pydantic_core import to_jsonable_python
 
     return to_jsonable_python(value, bytes_mode="base64", inf_nan_mode="strings", serialize_unknown=True)
+
+
+def check_json(name: str, facts: Mapping[str, object]) -> None:
+    """Accept what JSON carries unchanged, as the tracker does when it creates an execution.
+
+    Args:
+        name: What it is called.
+        facts: What was given.
+
+    Raises:
+        NotJsonError: It would not come back equal.
+    """
+    if not facts:
+        return
+    from pydantic_core import from_json, to_json
+
+    for key, value in facts.items():
+        try:
+            is_kept = bool(
+                from_json(to_json({key: value}, inf_nan_mode="constants"), allow_inf_nan=False) == {key: value}
+            )
+        except Exception as error:  # a foreign value may raise anything
+            raise NotJsonError(name, value, f"$.{key}", str(error).partition("\n")[0]) from error
+        if not is_kept:
+            raise NotJsonError(name, value, f"$.{key}", "it would read back changed")
 
 
 def complete(handle: Running, result: Callable[[], object]) -> Exception | None:

@@ -63,9 +63,8 @@ def track(
         **options: See `runstate.contrib.Options`.
 
     Raises:
-        StateTypeError: *tracker* is no tracker.
-        InvalidValueError: An option has an impossible value.
-        TypeError: There is no such option.
+        StateTypeError: *tracker* is no tracker, there is no such option, or an argument has the wrong type.
+        InvalidValueError: An argument has an impossible value.
     """
     return TrackedRunner(Recorder(FRAMEWORK, tracker, thread_id, user_id, options))
 
