@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import random
+import string
 from collections.abc import Callable
 from typing import Any
 
@@ -60,6 +62,20 @@ def test_a_message_is_answered_once(store: Store, clock: FakeClock, colour: str)
         assert (isinstance(other, Completed), agent.calls) == (True, 1)
 
 
+def test_a_message_of_another_user(store: Store, clock: FakeClock, colour: str) -> None:
+    """Who sends a message with the id of another user's in the same thread gets an answer of their own, now and when they send it again."""
+    with ExecutionTracker(store.journal(), clock=clock) as tracker:
+        agent = Agent(tracker, colour, "eve's", "u-1's")
+        answers = [agent(user_id=user, message_id="m-1") for user in ("eve", "u-1")]
+        assert [one.result for one in answers if isinstance(one, Completed)] == ["eve's", "u-1's"]
+        tracker.flush()
+    with ExecutionTracker(store.journal(), clock=clock) as tracker:
+        agent = Agent(tracker, colour)
+        assert [agent(user_id=user, message_id="m-1") for user in ("eve", "u-1")] == answers
+        assert agent.calls == 0
+        assert sorted(one.user_id for one in tracker.find(thread_id="t-1", message_id="m-1")) == ["eve", "u-1"]
+
+
 def test_who_asks_meanwhile_waits(store: Store) -> None:
     """While a message is being answered, all who send it wait for the end of its chain, not of one attempt, and get the same."""
     with ExecutionTracker(store.journal()) as tracker:
@@ -102,15 +118,14 @@ def test_a_handle_for_a_message_that_is_answered(tracker: ExecutionTracker) -> N
     for _ in range(2):
         with pytest.raises(DuplicateMessageError) as refused:
             tracker.create(**WHO, message_id="m-1")
-        assert (refused.value.thread_id, refused.value.message_id, refused.value.execution_id) == (
-            "t-1",
-            "m-1",
-            first.execution_id,
-        )
+        error = refused.value
+        assert (error.thread_id, error.user_id, error.message_id) == ("t-1", "u-1", "m-1")
+        assert error.execution_id == first.execution_id
         if not first.record.is_terminal:
             first.fail("no")
     assert tracker.statistics().live == 0
     assert len(tracker.find()) == 1
+    tracker.create(**{**WHO, "user_id": "u-2"}, message_id="m-1").cancel()
 
 
 def test_a_block_for_a_message_that_is_answered(tracker: ExecutionTracker, colour: str) -> None:
@@ -170,7 +185,7 @@ def test_a_chain_by_hand(tracker: ExecutionTracker) -> None:
         (second.execution_id, 2, first.execution_id, "m-1"),
         (third.execution_id, 3, first.execution_id, "m-1"),
     ]
-    for wrong in ({"thread_id": "t-2"}, {"message_id": "m-2"}):
+    for wrong in ({"thread_id": "t-2"}, {"user_id": "u-2"}, {"message_id": "m-2"}):
         with pytest.raises(InvalidValueError, match="of the chain it continues"):
             tracker.create(**{**WHO, **wrong, "retry_of": first.execution_id})
     with pytest.raises(UnknownExecutionError):
@@ -178,13 +193,16 @@ def test_a_chain_by_hand(tracker: ExecutionTracker) -> None:
 
 
 def test_ids_that_cannot_be_indexed(store: Store, clock: FakeClock) -> None:
-    """A message's id has 512 bytes, and with its thread's 2,048, so that any store can look it up."""
+    """A message's id has 512 bytes, and with its thread's and user's 2,560, so that any store can look it up, however they look."""
+    noise = "".join(random.Random(305).choices(string.ascii_letters + string.digits, k=2_560))
     with ExecutionTracker(store.journal(), clock=clock, limits=Limits(name_bytes=4_096)) as tracker:
-        tracker.create(**{**WHO, "thread_id": "t" * 1_536}, message_id="m" * 512).cancel()
-        tracker.flush()
-        for thread, message in (("t", "m" * 513), ("t" * 1_537, "m" * 512)):
+        for thread, user, message in (("t", "u", "m" * 513), (noise[:1_025], noise[:1_024], noise[:512])):
             with pytest.raises(ResultTooLargeError):
-                tracker.create(**{**WHO, "thread_id": thread}, message_id=message)
+                tracker.create(agent="airline", thread_id=thread, user_id=user, message_id=message)
+        for cuts in ((1_024, 2_048), (1, 2_048), (2_047, 2_048)):
+            thread, user, message = noise[: cuts[0]], noise[cuts[0] : cuts[1]], noise[cuts[1] :]
+            tracker.create(agent="airline", thread_id=thread, user_id=user, message_id=message).cancel()
+            tracker.flush()
 
 
 def test_what_could_not_be_recorded_is_no_duplicate(store: Store, clock: FakeClock) -> None:

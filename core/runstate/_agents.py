@@ -206,8 +206,9 @@ class SyncAgent(_Tracked, Generic[P, R]):
             user_id: The user.
             timeout: Seconds this call may take, with all its attempts; None takes the agent's.
             metadata: Facts to keep with the execution; JSON.
-            message_id: The client's own key of the message, at most 512 bytes. A call for a message of the thread that is answered
-                already, or just being answered, here or in another process, does not run the function: it waits for that answer.
+            message_id: The client's own key of the message, at most 512 bytes, unique for its user in its thread. A call for a message
+                that is answered already, or just being answered, here or in another process, does not run the function: it waits for
+                that answer, for as long as that call may take, whatever its own *timeout*.
 
         Returns:
             A callable with the function's own parameters. It raises `JournalError` when the execution cannot be recorded.

@@ -56,7 +56,7 @@ class Chain:
         user_id: The user.
         timeout: Seconds for all attempts together; None takes the agent's.
         metadata: Facts to keep with each execution.
-        message_id: The client's key of the message.
+        message_id: The client's key of the message, unique for its user in its thread.
     """
 
     def __init__(

@@ -7,18 +7,17 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Final, Literal, NamedTuple
 
 from ._checks import checked, names, seconds, text
-from ._errors import DuplicateMessageError, InvalidValueError, ResultTooLargeError, RunstateError, wrong_type
+from ._errors import InvalidValueError, ResultTooLargeError, RunstateError, wrong_type
 from ._execution import Execution
 from ._json import encode_json
 from ._notifying import ExecutionNotifier
-from ._records import Selection
 from ._scope import ExecutionScope, Pending
 from ._states import ExecutionState
 
 MESSAGE_BYTES: Final = 512
 """Of a message's id."""
-KEY_BYTES: Final = 2_048
-"""Of it and its thread's id together: what any store can index."""
+KEY_BYTES: Final = 2_560
+"""Of it and the ids of its thread and user together: what any store can index."""
 
 _PENDING: Final = ExecutionState.PENDING
 
@@ -61,14 +60,14 @@ class ExecutionCreator(ExecutionNotifier):
             timeout: Seconds from now until it is TIMEOUT; None takes the tracker's `default_timeout`.
             heartbeat_timeout: Seconds without a sign of life, once started, until it is DEAD; None is no limit.
             metadata: Facts to keep with it; JSON, at most `Limits.metadata_bytes` bytes encoded.
-            message_id: The client's own key of the message, at most 512 bytes. A thread has each once. It is looked for in the journal,
+            message_id: The client's own key of the message, at most 512 bytes. A user has each once in a thread. It is looked for in the journal,
                 which blocks briefly; of two processes that begin one at the same moment, one is told by the handle's next call, or `flush()`.
-            retry_of: An execution of this thread that has ended, whose chain this one continues, with its message. Blocks as briefly.
+            retry_of: An execution of this thread and user that has ended, whose chain this one continues, with its message. Blocks as briefly.
 
         Raises:
             StateTypeError: An argument has the wrong type.
             InvalidValueError: An argument has an impossible value; `NotJsonError`, `ResultTooLargeError` for metadata. The newest of the
-                chain has not ended, or is of another thread or message.
+                chain has not ended, or is of another thread, user or message.
             DuplicateMessageError: An execution was begun for this message.
             UnknownExecutionError: No execution has the id *retry_of*.
             JournalError: It cannot be recorded.
@@ -77,7 +76,7 @@ class ExecutionCreator(ExecutionNotifier):
         metadata_json = None if metadata is None and not self._annotations else self._metadata(metadata)
         if message_id is None and retry_of is None:
             return self._create(agent, thread_id, user_id, timeout, heartbeat_timeout, metadata_json)
-        place = self._place(thread_id, message_id, retry_of)
+        place = self._place(thread_id, user_id, message_id, retry_of)
         return self._create(agent, thread_id, user_id, timeout, heartbeat_timeout, metadata_json, place)
 
     @checked
@@ -132,7 +131,7 @@ class ExecutionCreator(ExecutionNotifier):
             heartbeat_timeout: Seconds without a sign of life until DEAD, counted from where the body begins, however long the journal
                 takes before that; an async block is then cancelled.
             metadata: Facts to keep with it.
-            message_id: The client's own key of the message. Whether it is the thread's first is known when the block has begun.
+            message_id: The client's own key of the message. Whether it is the first for it is known when the block has begun.
             retry_of: An execution that has ended, whose chain this one continues; looked for when the block begins, which blocks briefly.
 
         Raises:
@@ -193,7 +192,7 @@ class ExecutionCreator(ExecutionNotifier):
         metadata: Mapping[str, object] | None,
         message_id: str | None,
     ) -> Pending:
-        """Create without looking whether the message is the thread's first: the caller waits until it is stored."""
+        """Create without looking whether it is the first for its message: the caller waits until it is stored."""
         if message_id is None:
             return self.create(
                 agent=agent,
@@ -204,28 +203,32 @@ class ExecutionCreator(ExecutionNotifier):
                 metadata=metadata,
             )
         metadata_json = None if metadata is None and not self._annotations else self._metadata(metadata)
-        place = Place(None, 1, self._message(thread_id, message_id))
+        place = Place(None, 1, self._message(thread_id, user_id, message_id))
         return self._create(agent, thread_id, user_id, timeout, heartbeat_timeout, metadata_json, place)
 
-    def _message(self, thread_id: str, message_id: str) -> str:
-        message_id = text("message_id", message_id, MESSAGE_BYTES)
-        size = len(text("thread_id", thread_id, self._limits.name_bytes).encode()) + len(message_id.encode())
+    def _message(self, thread_id: str, user_id: str, message_id: str) -> str:
+        message_id, limit = text("message_id", message_id, MESSAGE_BYTES), self._limits.name_bytes
+        key = (text("thread_id", thread_id, limit), text("user_id", user_id, limit), message_id)
+        size = sum(len(part.encode()) for part in key)
         if size > KEY_BYTES:
-            raise ResultTooLargeError("thread_id and message_id together", size, KEY_BYTES)
+            raise ResultTooLargeError("thread_id, user_id and message_id together", size, KEY_BYTES)
         return message_id
 
-    def _place(self, thread_id: str, message_id: str | None, retry_of: str | None) -> Place:
+    def _place(self, thread_id: str, user_id: str, message_id: str | None, retry_of: str | None) -> Place:
         """Find the place of an execution in the chain that it begins or continues."""
         if message_id is not None:
-            message_id = self._message(thread_id, message_id)
+            message_id = self._message(thread_id, user_id, message_id)
         if retry_of is None:
             self._settle()
-            for found in self._journal.executions(Selection(thread_id=thread_id, message_id=message_id), 1):
-                raise DuplicateMessageError(thread_id, message_id or "", found.retry_of or found.execution_id)
+            duplicate = None if message_id is None else self._member.answered(thread_id, user_id, message_id)
+            if duplicate is not None:
+                raise duplicate
             return Place(None, 1, message_id)
         newest = self.attempts(retry_of)[-1]
         if newest.thread_id != thread_id:
             raise InvalidValueError("thread_id", thread_id, f"that of the chain it continues: {newest.thread_id!r}")
+        if newest.user_id != user_id:
+            raise InvalidValueError("user_id", user_id, f"that of the chain it continues: {newest.user_id!r}")
         if message_id is not None and newest.message_id != message_id:
             raise InvalidValueError("message_id", message_id, f"that of the chain it continues: {newest.message_id!r}")
         if not newest.is_terminal:

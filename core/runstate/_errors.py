@@ -10,7 +10,7 @@
     ├── InvalidTransitionError                  a move that the table does not allow, or a stale handle
     ├── FencedError                             somebody else ended the execution; the late call changed nothing
     │   └── ExecutionTimeoutError (TimeoutError)    … because its time limit had passed
-    ├── DuplicateMessageError                   another execution answers this message of the thread
+    ├── DuplicateMessageError                   another execution answers this message
     ├── NotOwnerError                           the execution belongs to another process
     ├── UnknownExecutionError (LookupError)     no execution has this id
     ├── NoOutcomeError                          a tracked block ended without an outcome
@@ -212,20 +212,23 @@ class NotOwnerError(RunstateError):
 
 
 class DuplicateMessageError(RunstateError):
-    """Another execution has been begun for this message of the thread, here or in another process; this one was not.
+    """Another execution has been begun for this message, here or in another process; this one was not.
 
     Attributes:
         thread_id: The conversation.
+        user_id: The user whose message it is.
         message_id: The client's key of the message.
         execution_id: The first execution of the chain that answers it.
     """
 
-    def __init__(self, thread_id: str, message_id: str, execution_id: str) -> None:
+    def __init__(self, thread_id: str, user_id: str, message_id: str, execution_id: str) -> None:
         super().__init__(
-            f"message {describe(message_id)} of thread {describe(thread_id)} is answered by execution {execution_id}; "
+            f"message {describe(message_id)} of user {describe(user_id)} in thread {describe(thread_id)} is answered by "
+            f"execution {execution_id}; "
             f"look at tracker.attempts({execution_id!r}), and wait for the newest. A new message needs an id of its own"
         )
         self.thread_id = thread_id
+        self.user_id = user_id
         self.message_id = message_id
         self.execution_id = execution_id
 

@@ -167,11 +167,20 @@ class Member:
         if created.message_id is None or created.retry_of is not None:
             return None
         with suppress(JournalError):
-            asked = Selection(thread_id=created.thread_id, message_id=created.message_id)
-            for found in self._journal.executions(asked, 1):
-                first = found.retry_of or found.execution_id
-                if first != created.execution_id:
-                    return DuplicateMessageError(created.thread_id, created.message_id, first)
+            error = self.answered(created.thread_id, created.user_id, created.message_id)
+            if error is not None and error.execution_id != created.execution_id:
+                return error
+        return None
+
+    def answered(self, thread_id: str, user_id: str, message_id: str) -> DuplicateMessageError | None:
+        """Say which chain answers a message; None if none does.
+
+        Raises:
+            JournalError: It cannot be read.
+        """
+        asked = Selection(thread_id=thread_id, user_id=user_id, message_id=message_id)
+        for newest in self._journal.executions(asked, 1):
+            return DuplicateMessageError(thread_id, user_id, message_id, newest.retry_of or newest.execution_id)
         return None
 
     def _fences(self, incarnations: Iterable[str]) -> dict[str, Fence]:

@@ -115,7 +115,8 @@ class ExecutionReader:
             thread_id: Their conversation.
             user_id: Their user.
             retry_of: The first of their chain, which is not returned itself; `attempts` returns all of it.
-            message_id: The client's key of the message that they answer. Found fast together with *thread_id*.
+            message_id: The client's key of the message that they answer; it is one message together with *thread_id* and *user_id*. Found
+                fast together with *thread_id*.
             limit: At most this many, 1 to 1,000,000.
 
         Raises:

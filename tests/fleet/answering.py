@@ -44,12 +44,15 @@ def described(outcome: Outcome[Any]) -> list[Any]:
     return [type(outcome).__name__, outcome.cause.value, outcome.execution_id]
 
 
-def ask(tracker: ExecutionTracker, calls: str, deed: str, message_ids: list[str | None]) -> list[list[Any]]:
-    """Ask for each message, all at once; say what comes of it, in order."""
+def ask(
+    tracker: ExecutionTracker, calls: str, deed: str, message_ids: list[str | None], user_id: str = "u-1"
+) -> list[list[Any]]:
+    """Ask for each message of a user, all at once; say what comes of it, in order."""
+    whose = {**WHOSE, "user_id": user_id}
     answer = agent_of(tracker, calls)
 
     async def main() -> list[Outcome[Any]]:
-        return list(await asyncio.gather(*(answer.bind(**WHOSE, message_id=one)(deed) for one in message_ids)))
+        return list(await asyncio.gather(*(answer.bind(**whose, message_id=one)(deed) for one in message_ids)))
 
     return [described(outcome) for outcome in asyncio.run(main())]
 

@@ -46,6 +46,25 @@ def test_two_processes_at_the_same_time(place: str, other: Other, calls: Path) -
     assert runstate.verify(place) == ()
 
 
+def test_two_users_at_the_same_time(place: str, other: Other, calls: Path) -> None:
+    """Two processes that are sent messages with the same 40 ids by two users of a thread give each user 40 answers of their own."""
+    second = Other(place)
+    messages = [f"m-{number}" for number in range(40)]
+    other.tell("ask", str(calls), "for eve", messages, "eve")
+    second.tell("ask", str(calls), "for u-1", messages[::-1], "u-1")
+    answers, others = other.answer(), second.answer()
+    second.end()
+    assert {tuple(answer[:2]) for answer in answers} == {("Completed", "answer to for eve")}
+    assert {tuple(answer[:2]) for answer in others} == {("Completed", "answer to for u-1")}
+    assert sorted(lines(calls)) == ["for eve"] * 40 + ["for u-1"] * 40
+    with runstate.open(place) as tracker:
+        for user, own in (("eve", answers), ("u-1", others)):
+            found = tracker.find(agent="answering", thread_id="t-1", user_id=user)
+            assert {one.execution_id for one in found} == {answer[2] for answer in own}
+            assert sorted(one.message_id or "" for one in found) == sorted(messages)
+    assert runstate.verify(place) == ()
+
+
 def test_a_message_that_was_answered_elsewhere(tracker: ExecutionTracker, other: Other, calls: Path) -> None:
     """Sent again to another process after its end, a message gets the recorded outcome, a failure as well."""
     for deed in ("it", "fail"):

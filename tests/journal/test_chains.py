@@ -1,4 +1,4 @@
-"""Chains in every store: a thread's message begins one execution, and each attempt after it has its place."""
+"""Chains in every store: a message of a user in a thread begins one execution, and each attempt after it has its place."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ import pytest
 import runstate
 from runstate import Cause, Entry, ExecutionState, JournalConflictError
 from runstate._records import Selection
-from runstate.journal import Journal
+from runstate.journal import Journal, _sql
+from runstate.journal._rules import parameters
 from runstate.journal.sqlite import SqliteJournal
 
 from ..stores import Store
@@ -22,7 +23,7 @@ from .test_conformance import entries_of
 
 PENDING, RUNNING = ExecutionState.PENDING, ExecutionState.RUNNING
 COMPLETED, FAILED = ExecutionState.COMPLETED, ExecutionState.FAILED
-ASKED = {"thread_id": "t", "message_id": "m-1"}
+ASKED = {"thread_id": "t", "user_id": "u", "message_id": "m-1"}
 
 
 def refused(journal: Journal, *batch: Entry) -> Sequence[str]:
@@ -62,7 +63,7 @@ def test_a_chain_is_read_back_unchanged(journal: Journal) -> None:
 
 @pytest.mark.parametrize("many", [1, 40])
 def test_a_message_begins_one_execution(journal: Journal, many: int) -> None:
-    """Of all that try to begin one for a thread's message the first is stored, in this batch or another; the rest is stored too."""
+    """Of all that try to begin one for a message the first is stored, in this batch or another; the rest is stored too."""
     rest = [created(f"rest-{number}") for number in range(many)]
     assert refused(journal, created("a", **ASKED), created("b", **ASKED, incarnation=OTHER_WORKER), *rest) == ("b",)
     journal.append([moved("a", 2, PENDING, RUNNING), moved("a", 3, RUNNING, COMPLETED)])
@@ -74,6 +75,16 @@ def test_a_message_begins_one_execution(journal: Journal, many: int) -> None:
     assert sorted(ids(journal)) == sorted(["a", "d", "e", *(one.execution_id for one in rest)])
 
 
+def test_a_message_is_its_users_own(journal: Journal) -> None:
+    """Two users of a thread may give their messages the same id, attempts as well: each has a chain of its own, and finds its own."""
+    theirs = {**ASKED, "user_id": "v"}
+    batch = [created("a", **ASKED), created("b", **theirs), created("c", **ASKED, retry_of="a", attempt=2)]
+    assert refused(journal, *batch, created("d", **theirs, retry_of="b", attempt=2)) == ()
+    assert refused(journal, created("e", **theirs), created("f", **ASKED)) == ("e", "f")
+    assert ids(journal, **ASKED) == ["c", "a"]
+    assert ids(journal, **theirs) == ["d", "b"]
+
+
 WRONG = {
     "an attempt that is there already": created("x", **ASKED, retry_of="a", attempt=2),
     "a retry that is the first attempt": created("x", **ASKED, retry_of="a", attempt=1),
@@ -81,7 +92,8 @@ WRONG = {
     "no attempt at all": created("x", thread_id="t", attempt=0),
     "a retry of a retry": created("x", **ASKED, retry_of="b", attempt=3),
     "a retry of itself": created("x", thread_id="t", retry_of="x", attempt=2),
-    "a retry in another thread": created("x", thread_id="u", message_id="m-1", retry_of="a", attempt=3),
+    "a retry in another thread": created("x", **{**ASKED, "thread_id": "u"}, retry_of="a", attempt=3),
+    "a retry of another user": created("x", **{**ASKED, "user_id": "v"}, retry_of="a", attempt=3),
     "a retry for another message": created("x", thread_id="t", message_id="m-2", retry_of="a", attempt=3),
     "a retry of nothing": created("x", thread_id="t", message_id="m-3", retry_of="nothing", attempt=2),
     "a retry for no message": created("x", thread_id="t", retry_of="a", attempt=3),
@@ -204,6 +216,20 @@ def test_raw_sql_breaks_no_chain(store: Store, journal: SqliteJournal, statement
         raw.rollback()
     assert entries_of(journal) == before
     assert runstate.verify(store.path) == ()  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("store", ["sqlite"], indirect=True)
+@pytest.mark.parametrize("asked", [ASKED, {"thread_id": "t", "message_id": "m-1"}], ids=["user", "any user"])
+def test_a_message_is_found_by_its_index(store: Store, journal: SqliteJournal, asked: dict[str, str]) -> None:
+    """A message is looked for by the index of messages, with its user or without."""
+    import contextlib
+    import sqlite3
+
+    selection = Selection(**asked)  # type: ignore[arg-type]
+    with contextlib.closing(sqlite3.connect(journal.path)) as raw:
+        query = f"EXPLAIN QUERY PLAN {_sql.read_executions(selection)}"
+        steps = [step for *_, step in raw.execute(query, {**parameters(selection), "limit": 1})]
+    assert any("executions_by_message" in step for step in steps)
 
 
 @pytest.mark.parametrize("cause", [Cause.BREAKER_OPEN, Cause.FALLBACK])

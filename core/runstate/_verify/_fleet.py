@@ -32,7 +32,7 @@ class Dialect(NamedTuple):
 _CHAINS: Final = """
 SELECT x.execution_id, x.retry_of, x.attempt, f.execution_id AS first
 FROM {schema}executions AS x LEFT JOIN {schema}executions AS f ON f.execution_id = x.retry_of
-WHERE x.retry_of IS NOT NULL AND (f.attempt = 1 AND f.thread_id = x.thread_id
+WHERE x.retry_of IS NOT NULL AND (f.attempt = 1 AND f.thread_id = x.thread_id AND f.user_id = x.user_id
     AND coalesce(f.message_id, '') = coalesce(x.message_id, '')) IS NOT TRUE
     AND (f.execution_id IS NOT NULL OR NOT EXISTS (SELECT 1 FROM {schema}meta WHERE key = 'pruned' AND value > 0))
 ORDER BY x.number
@@ -132,7 +132,7 @@ def chains(read: Read, dialect: Dialect) -> Iterator[Finding]:
     """Yield the executions that are in no chain: the first one is not there, or is none, or begins another one."""
     for row in map(named, read(_CHAINS.format(schema=dialect.schema))):
         first = row["first"]
-        why = "which is not there" if first is None else "which begins no chain of this thread and message"
+        why = "which is not there" if first is None else "which begins no chain of this thread, user and message"
         yield Finding(
             "chain",
             id_text(row["execution_id"]),

@@ -27,7 +27,8 @@ ALTER TABLE runstate.executions
     ADD COLUMN retry_of runstate.name, ADD COLUMN attempt integer NOT NULL DEFAULT 1, ADD COLUMN message_id runstate.name,
     ADD CONSTRAINT executions_chain_check CHECK (
         attempt > 0 AND (attempt = 1) = (retry_of IS NULL) AND retry_of IS DISTINCT FROM execution_id);
-CREATE UNIQUE INDEX executions_by_message ON runstate.executions (thread_id, message_id, attempt) WHERE message_id IS NOT NULL;
+CREATE UNIQUE INDEX executions_by_message ON runstate.executions (thread_id, message_id, user_id, attempt)
+    WHERE message_id IS NOT NULL;
 CREATE UNIQUE INDEX executions_by_chain ON runstate.executions (retry_of, attempt) WHERE retry_of IS NOT NULL;
 ALTER TABLE runstate.entries DROP CONSTRAINT entries_check, ADD CONSTRAINT entries_check CHECK ({is_entry()});
 
@@ -35,7 +36,8 @@ CREATE FUNCTION runstate.check_chain() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     IF NOT EXISTS (
         SELECT FROM runstate.executions AS x WHERE x.execution_id = NEW.retry_of
-        AND x.attempt = 1 AND x.thread_id = NEW.thread_id AND x.message_id IS NOT DISTINCT FROM NEW.message_id
+        AND x.attempt = 1 AND x.thread_id = NEW.thread_id AND x.user_id = NEW.user_id
+        AND x.message_id IS NOT DISTINCT FROM NEW.message_id
     ) THEN
         RAISE EXCEPTION USING ERRCODE = 'integrity_constraint_violation', MESSAGE = {quoted(CHAIN_BROKEN)};
     END IF;

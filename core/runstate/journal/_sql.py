@@ -185,7 +185,7 @@ ORDER BY e.position LIMIT :limit
 
 _READ_EXECUTIONS: Final = f"""
 SELECT {RECORD_COLUMNS}
-FROM executions AS x JOIN workers AS w ON w.number = x.worker
+FROM executions AS x{{by}} JOIN workers AS w ON w.number = x.worker
 LEFT JOIN entries AS e ON e.number = x.number AND e.seq = x.seq
 WHERE x.seq > 0{{conditions}}
 ORDER BY x.number DESC LIMIT :limit
@@ -226,7 +226,10 @@ def read_executions(selection: Selection) -> str:
         conditions += (
             f" AND {is_live('x.state')}"  # adds nothing, but SQLite now finds the few that live by their index
         )
-    return _READ_EXECUTIONS.format(conditions=conditions)
+    is_message = selection.thread_id is not None and selection.message_id is not None
+    # left to itself SQLite takes the index that has the order, and reads all that the thread, or the user, ever had
+    by = " INDEXED BY executions_by_message" if is_message else ""
+    return _READ_EXECUTIONS.format(by=by, conditions=conditions)
 
 
 def count(selection: Selection) -> str:

@@ -61,7 +61,7 @@ class MemoryJournal(MemoryOutbox):
         self._lock = threading.Lock()
         self._logs: dict[str, Log] = {}
         self._chained: dict[tuple[str, ...], str] = {}
-        """Which execution has each place of a chain, by the chain's first one and by its thread's message."""
+        """Which execution has each place of a chain, by the chain's first one and by its message."""
         self._entries: list[Entry | None] = []
         """What is at position `_removed` + 1 and on; None where it was pruned."""
         self._removed = 0
@@ -224,6 +224,7 @@ class MemoryJournal(MemoryOutbox):
             first is None
             or first.created.attempt != 1
             or first.created.thread_id != created.thread_id
+            or first.created.user_id != created.user_id
             or first.created.message_id != created.message_id
             or any(place in self._chained for place in _places(created))
         )
@@ -273,7 +274,7 @@ def _matches(log: Log, selection: Selection, state: ExecutionState | None) -> bo
 def _places(created: Created) -> Iterator[tuple[str, ...]]:
     """The places in chains that an execution takes."""
     if created.message_id is not None:
-        yield created.thread_id, created.message_id, str(created.attempt)
+        yield created.thread_id, created.user_id, created.message_id, str(created.attempt)
     if created.retry_of is not None:
         yield created.retry_of, str(created.attempt)
 
