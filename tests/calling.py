@@ -48,8 +48,9 @@ class Agent:
             return work()
 
         options = {"timeout": 25.0, **options}
+        name = options.pop("name", "airline")
         self._colour = colour
-        self._agent = tracker.agent("airline", **options)(work if colour == "sync" else awork)
+        self._agent = tracker.agent(name, **options)(work if colour == "sync" else awork)
 
     def __call__(self, **bound: Any) -> Outcome[Any]:
         """Make one call."""

@@ -26,7 +26,7 @@ ERRORS = {
         runstate.FencedError("e-1", ExecutionState.DEAD, Cause.NO_HEARTBEAT, "heartbeat watch", 7),
         runstate.ExecutionTimeoutError("e-1", ExecutionState.TIMEOUT, Cause.DEADLINE, "deadline watch", 7),
         runstate.NotOwnerError("e-1", "w-2"),
-        runstate.DuplicateMessageError("t-1", "u-1", "m-1", "e-1"),
+        runstate.DuplicateMessageError("t-1", "u-1", "m-1", "e-1", "airline"),
         runstate.UnknownExecutionError("e-1"),
         runstate.NoOutcomeError("e-1"),
         runstate.NotBoundError("airline"),

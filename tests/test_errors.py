@@ -109,9 +109,9 @@ SAMPLES: dict[RunstateError, tuple[dict[str, object], tuple[str, ...]]] = {
         },
         ("x-1", "DEAD", "NO_HEARTBEAT", "heartbeat watch", "changed nothing", "Stop the work"),
     ),
-    DuplicateMessageError("t-1", "u-1", "m-1", "x-1"): (
-        {"thread_id": "t-1", "user_id": "u-1", "message_id": "m-1", "execution_id": "x-1"},
-        ("'m-1'", "'u-1'", "'t-1'", "x-1", "tracker.attempts('x-1')"),
+    DuplicateMessageError("t-1", "u-1", "m-1", "x-1", "airline"): (
+        {"thread_id": "t-1", "user_id": "u-1", "message_id": "m-1", "execution_id": "x-1", "agent": "airline"},
+        ("'m-1'", "'u-1'", "'t-1'", "agent 'airline'", "x-1", "tracker.attempts('x-1')"),
     ),
     NotOwnerError("x-1", "host:1:ab"): ({"execution_id": "x-1", "owner": "host:1:ab"}, ("x-1", "host:1:ab", "owner")),
     UnknownExecutionError("x-1"): ({"execution_id": "x-1"}, ("'x-1'", "check the id")),

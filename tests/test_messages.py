@@ -76,6 +76,39 @@ def test_a_message_of_another_user(store: Store, clock: FakeClock, colour: str) 
         assert sorted(one.user_id for one in tracker.find(thread_id="t-1", message_id="m-1")) == ["eve", "u-1"]
 
 
+def test_a_message_that_another_agent_answers(store: Store, clock: FakeClock, colour: str) -> None:
+    """Another agent that is sent a message is refused, told which agent answers it and where, and is not called."""
+    with ExecutionTracker(store.journal(), clock=clock) as tracker:
+        agent = Agent(tracker, colour, ConnectionError("once"), "answer", retry=AT_ONCE)
+        other = Agent(tracker, colour, "another", name="hotel", retry=AT_ONCE)
+        answer = agent(message_id="m-1")
+        first = tracker.attempts(answer.execution_id)[0]
+        for _ in range(2):
+            with pytest.raises(DuplicateMessageError, match=r"is answered by agent 'airline' in execution") as refused:
+                other(message_id="m-1")
+            assert (refused.value.agent, refused.value.execution_id) == ("airline", first.execution_id)
+        assert other.calls == 0
+        assert agent(message_id="m-1") == answer
+        assert tracker.statistics().live == 0
+        assert len(tracker.find()) == 2
+        assert isinstance(other(message_id="m-2"), Completed)
+        tracker.flush()
+
+
+def test_a_message_that_another_agent_was_given(store: Store, clock: FakeClock) -> None:
+    """Where a chain was continued by hand as another agent's, its message is still that agent's which began it."""
+    with ExecutionTracker(store.journal(), clock=clock) as tracker:
+        first = Agent(tracker, "sync", ValueError("no"))(message_id="m-1")
+        with tracker.execution(**{**WHO, "agent": "hotel"}, retry_of=first.execution_id) as run_by_hand:
+            run_by_hand.complete("by hand")
+        again = Agent(tracker, "sync")(message_id="m-1")
+        assert isinstance(again, Completed)
+        assert (again.result, again.execution_id) == ("by hand", run_by_hand.execution_id)
+        with pytest.raises(DuplicateMessageError) as refused:
+            Agent(tracker, "sync", name="hotel")(message_id="m-1")
+        assert (refused.value.agent, refused.value.execution_id) == ("airline", first.execution_id)
+
+
 def test_who_asks_meanwhile_waits(store: Store) -> None:
     """While a message is being answered, all who send it wait for the end of its chain, not of one attempt, and get the same."""
     with ExecutionTracker(store.journal()) as tracker:
@@ -120,7 +153,7 @@ def test_a_handle_for_a_message_that_is_answered(tracker: ExecutionTracker) -> N
             tracker.create(**WHO, message_id="m-1")
         error = refused.value
         assert (error.thread_id, error.user_id, error.message_id) == ("t-1", "u-1", "m-1")
-        assert error.execution_id == first.execution_id
+        assert (error.execution_id, error.agent) == (first.execution_id, "airline")
         if not first.record.is_terminal:
             first.fail("no")
     assert tracker.statistics().live == 0

@@ -17,6 +17,7 @@ too: an `async def` that returns `str` becomes a callable that returns `Outcome[
 | returns work instead of a result: an awaitable, a generator | FAILED, RAISED | `StateTypeError`; a coroutine is closed |
 | is cancelled, interrupted (any non-`Exception`) | CANCELLED | that exception |
 | cannot be recorded | – | `JournalError`, with the answer in `result` |
+| is asked what another agent answers | – | `DuplicateMessageError` |
 
 With `retry`, `breaker` or `fallback` a call may be several executions, one after the other: see `_chain`. So it is with the outcome of a
 call that carries a `message_id`, which may be another call's.
@@ -211,7 +212,8 @@ class SyncAgent(_Tracked, Generic[P, R]):
                 that answer, for as long as that call may take, whatever its own *timeout*.
 
         Returns:
-            A callable with the function's own parameters. It raises `JournalError` when the execution cannot be recorded.
+            A callable with the function's own parameters. It raises `JournalError` when the execution cannot be recorded, and
+            `DuplicateMessageError` when another agent answers this message.
         """
         function: Callable[P, R] = self.__wrapped__
 
@@ -270,7 +272,7 @@ class AsyncAgent(_Tracked, Generic[P, R]):
 
         Returns:
             A coroutine function with the function's own parameters. Awaiting it raises `JournalError` when the execution
-            cannot be recorded.
+            cannot be recorded, and `DuplicateMessageError` when another agent answers this message.
         """
         function: Callable[P, Any] = self.__wrapped__
 

@@ -16,7 +16,8 @@ execution has. A chain that its process leaves in the middle ends with the buria
 **Time.** The limit of a call is that of all its attempts and pauses together, as it is what the user waits for; each attempt is recorded
 with what is left of it. The fallback has as long once more: it is there to answer when that time has run out.
 
-**One answer for a message.** Who is told that others answer its message waits for the end of their chain, and returns its outcome.
+**One answer for a message.** Who is told that another call of its agent answers its message waits for the end of that chain, and returns
+its outcome. What another agent answers is nothing that this one could have returned: then `DuplicateMessageError` is raised.
 """
 
 from __future__ import annotations
@@ -185,6 +186,8 @@ class Chain:
             if attempt.begun.lost is None or error.execution_id == attempt.begun.execution_id:
                 raise  # somebody else's, from inside the function
             self._give_up(attempt, error)
+            if error.agent != attempt.begun.created.agent:
+                raise
             return (yield from self._await_others(error.execution_id))
         except BaseException as error:
             self._give_up(attempt, error)

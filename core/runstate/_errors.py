@@ -219,18 +219,18 @@ class DuplicateMessageError(RunstateError):
         user_id: The user whose message it is.
         message_id: The client's key of the message.
         execution_id: The first execution of the chain that answers it.
+        agent: Which agent that one is of.
     """
 
-    def __init__(self, thread_id: str, user_id: str, message_id: str, execution_id: str) -> None:
+    def __init__(self, thread_id: str, user_id: str, message_id: str, execution_id: str, agent: str) -> None:
         super().__init__(
-            f"message {describe(message_id)} of user {describe(user_id)} in thread {describe(thread_id)} is answered by "
-            f"execution {execution_id}; "
-            f"look at tracker.attempts({execution_id!r}), and wait for the newest. A new message needs an id of its own"
+            f"message {describe(message_id)} of user {describe(user_id)} in thread {describe(thread_id)} is answered by agent "
+            f"{describe(agent)} in execution {execution_id}; look at tracker.attempts({execution_id!r}), and wait for the newest. "
+            f"A new message needs an id of its own, and so does one that another agent answers"
         )
-        self.thread_id = thread_id
-        self.user_id = user_id
-        self.message_id = message_id
+        self.thread_id, self.user_id, self.message_id = thread_id, user_id, message_id
         self.execution_id = execution_id
+        self.agent = agent
 
 
 class UnknownExecutionError(RunstateError, LookupError):

@@ -180,7 +180,11 @@ class Member:
         """
         asked = Selection(thread_id=thread_id, user_id=user_id, message_id=message_id)
         for newest in self._journal.executions(asked, 1):
-            return DuplicateMessageError(thread_id, user_id, message_id, newest.retry_of or newest.execution_id)
+            first, agent = newest.retry_of or newest.execution_id, newest.agent
+            if newest.retry_of is not None:  # by hand another agent may have been given what this one had failed at
+                for begun in self._journal.executions(Selection(execution_id=first), 1):
+                    agent = begun.agent
+            return DuplicateMessageError(thread_id, user_id, message_id, first, agent)
         return None
 
     def _fences(self, incarnations: Iterable[str]) -> dict[str, Fence]:

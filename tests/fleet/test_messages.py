@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 import runstate
-from runstate import Cause, Died, ExecutionState, ExecutionTracker
+from runstate import Cause, Died, DuplicateMessageError, ExecutionState, ExecutionTracker
 
 from .answering import BREAKER, WHOSE, agent_of, described
 from .processes import Other
@@ -72,6 +72,23 @@ def test_a_message_that_was_answered_elsewhere(tracker: ExecutionTracker, other:
         outcome = asyncio.run(agent_of(tracker, str(calls)).bind(**WHOSE, message_id=deed)(deed))
         assert described(outcome) == first
     assert lines(calls) == ["it", "fail"]
+
+
+def test_a_message_that_another_agent_answers_elsewhere(tracker: ExecutionTracker, other: Other, calls: Path) -> None:
+    """An agent that is sent a message which another agent answers in another process is refused at once, also while that one is at it."""
+    other.tell("ask", str(calls), "hang", ["m-1"])
+    assert other.answer() == "begun"
+
+    @tracker.agent("hotel")
+    def hotel() -> str:
+        raise AssertionError("called")
+
+    with pytest.raises(DuplicateMessageError, match="answered by agent 'answering'") as refused:
+        hotel.bind(**WHOSE, message_id="m-1")()
+    (running,) = tracker.find(agent="answering")
+    assert (refused.value.agent, refused.value.execution_id) == ("answering", running.execution_id)
+    assert tracker.find(agent="hotel") == ()
+    other.kill()
 
 
 def test_a_message_that_is_being_answered_elsewhere(
