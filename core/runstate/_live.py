@@ -138,6 +138,8 @@ class Loss(NamedTuple):
     """The end that stands, whoever made it; None while it is not known."""
     is_told: bool = False
     """Whether somebody is told by other means than by waiting for durability."""
+    is_late: bool = False
+    """Whether it was lost before, and what was refused now is only the end that its owner has tried since."""
 
 
 class ExecutionsLostError(JournalConflictError):
@@ -150,6 +152,11 @@ class ExecutionsLostError(JournalConflictError):
     def __init__(self, conflict: JournalConflictError, losses: Mapping[str, Loss]) -> None:
         super().__init__(conflict.execution_ids, "others have ended these executions")
         self.losses: dict[str, Loss] = dict(losses)
+
+    @property
+    def late(self) -> int:
+        """How many of them were lost before."""
+        return sum(loss.is_late for loss in self.losses.values())
 
     def verdict(self) -> RunstateError | None:
         """What to tell who waited for all of them: the first one's fate, and that of the others in a note; None if all is told."""

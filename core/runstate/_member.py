@@ -145,7 +145,9 @@ class Member:
         losses |= self._duplicates(
             [entry for entry in batch if type(entry) is Created and entry.execution_id in refused]
         )
-        losses |= {one: loss._replace(is_told=True) for one, loss in losses.items() if self._decider.is_told(one)}
+        losses |= {
+            one: loss._replace(is_told=True, is_late=True) for one, loss in losses.items() if self._decider.is_told(one)
+        }
         unknown = [execution_id for execution_id in conflict.execution_ids if execution_id not in losses]
         self._decider.lose({**losses, **dict.fromkeys(unknown, Loss(conflict, None))})
         return conflict if unknown else ExecutionsLostError(conflict, losses)

@@ -147,7 +147,7 @@ def test_what_ends_long_after_its_fence_is_kept(zombie: Zombie, way: str) -> Non
         assert (rejected.move.target, rejected.move.error) == (ExecutionState.FAILED, "ZeroDivisionError: ")
     else:
         assert (rejected.move.target, rejected.move.result) == (ExecutionState.COMPLETED, "the result")
-    assert tracker.statistics().rejected >= 1
+    assert tracker.statistics().rejected == 0  # it was known to be lost before anything was refused
 
 
 @pytest.mark.parametrize("body", ["completes", "does nothing", "raises", "is still in it"])

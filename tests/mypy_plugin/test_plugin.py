@@ -73,7 +73,15 @@ LEFT_OPEN = {
     *("tests/test_cli_tail.py", "tests/test_cli_top.py"),
 }
 """Our tests in which a function leaves an execution open, or a block unentered, on purpose."""
-MOVED_UNSEEN = {"tests/test_scope_handles.py", "tests/test_verdicts_live.py"}
+MOVED_UNSEEN = {
+    *(
+        "tests/test_scope_handles.py",
+        "tests/test_verdicts_live.py",
+        "tests/test_cli_top.py",
+        "tests/test_cli_top_terminal.py",
+    ),
+    *("tests/web/lives.py", "tests/web/dashboard/scenes.py", "tests/web/dashboard/test_dashboard_rows.py"),
+}
 """Our tests that move a handle without saying from which state."""
 (BORDERS,) = re.findall(
     r"^\[mypy-(runstate\._codec,.+)\]$", (CHECKOUT / "mypy.ini").read_text(encoding="utf-8"), re.MULTILINE

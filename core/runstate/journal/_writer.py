@@ -20,6 +20,7 @@ from typing import Final, cast
 
 from .._buffer import Barrier, Buffer
 from .._errors import JournalConflictError, JournalError, JournalUnavailableError, WaitTimeoutError
+from .._live import ExecutionsLostError
 from .._records import Entry
 from . import Journal
 from ._log import log_of
@@ -240,8 +241,9 @@ class JournalWriter:
                     self._interrupted = True
                     self._journal.append(batch)
             except JournalConflictError as error:
-                self.rejected += len(error.execution_ids)
                 conflict = self._on_conflict(error, batch)
+                late = conflict.late if isinstance(conflict, ExecutionsLostError) else 0
+                self.rejected += len(error.execution_ids) - late
             except Exception as error:  # noqa: BLE001 - kept, refused with, and raised to everyone who waits
                 failure = error if isinstance(error, JournalError) else JournalError(f"the journal failed: {error!r}")
                 failure.__cause__ = failure.__cause__ or (error if failure is not error else None)
