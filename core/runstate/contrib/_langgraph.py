@@ -99,7 +99,9 @@ def is_broken_off() -> bool:
     if frame is None or frame.f_code.co_name != STREAM:
         return False
     chunks: object = frame.f_locals.get("iterator")
-    return isinstance(chunks, GeneratorType) and inspect.getgeneratorstate(chunks) == inspect.GEN_SUSPENDED
+    if not isinstance(chunks, GeneratorType):
+        return False
+    return inspect.getgeneratorstate(cast("GeneratorType[object, None, object]", chunks)) == inspect.GEN_SUSPENDED
 
 
 def answer(output: Any) -> object:

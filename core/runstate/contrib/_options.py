@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Any, Final, Literal, TypeAlias, TypedDict
+from typing import Any, Final, Literal, TypeAlias, TypedDict, cast
 
 from runstate import (
     ExecutionTracker,
@@ -168,8 +168,7 @@ def _is_seconds(value: object) -> bool:
 def _is_mapping(value: object) -> bool:
     if not isinstance(value, Mapping):
         return value is None
-    keys: Iterable[object] = value
-    return all(isinstance(key, str) for key in keys)
+    return all(isinstance(key, str) for key in cast("Iterable[object]", value))
 
 
 _EXPECTED: Final[dict[str, tuple[str, Callable[[object], bool]]]] = {
