@@ -224,11 +224,12 @@ class DuplicateMessageError(RunstateError):
 
     def __init__(self, thread_id: str, user_id: str, message_id: str, execution_id: str, agent: str) -> None:
         super().__init__(
-            f"message {describe(message_id)} of user {describe(user_id)} in thread {describe(thread_id)} is answered by agent "
-            f"{describe(agent)} in execution {execution_id}; look at tracker.attempts({execution_id!r}), and wait for the newest. "
-            f"A new message needs an id of its own, and so does one that another agent answers"
+            f"message {describe(message_id)} of user {describe(user_id)} in thread {describe(thread_id)} is answered by agent {describe(agent)} "
+            f"in execution {execution_id}; look at tracker.attempts({execution_id!r}), and wait for the newest. Another message or agent needs another id"
         )
-        self.thread_id, self.user_id, self.message_id = thread_id, user_id, message_id
+        self.thread_id = thread_id
+        self.user_id = user_id
+        self.message_id = message_id
         self.execution_id = execution_id
         self.agent = agent
 
