@@ -79,11 +79,10 @@ def _question(chain: Runnable[Any, Any]) -> object:
 
 
 def test_a_blocking_stream_that_is_closed_is_cancelled(tracker: ExecutionTracker, chain: Runnable[Any, Any]) -> None:
-    """A run whose blocking stream is closed after its first chunk is CANCELLED, though LangChain reports a success, durably."""
+    """A run whose blocking stream is closed after its first chunk is CANCELLED, though LangChain reports a success."""
     stream: Any = chain.stream(_question(chain), config(tracker))
     next(stream)
     stream.close()
-    assert tracker.statistics().pending == 0
     record = only(tracker)
     assert ended(record) == (ExecutionState.CANCELLED, Cause.CANCELLED_BY_CALLER)
     assert (record.error, record.result) == ("the stream was broken off", None)
