@@ -27,7 +27,7 @@ from runstate import (
 from runstate.contrib import UNRECORDED, counts, current
 from tests.clock import FakeClock
 
-from .runs import ended, only, steps, tracking
+from .runs import ended, only, steps, stored, tracking
 
 Tool = Callable[[], Awaitable[str]]
 
@@ -84,12 +84,12 @@ class Endings:
     def test_a_run_that_returns_is_completed(self, tracker: ExecutionTracker) -> None:
         """A run that returns is COMPLETED with its answer, durable by then, and its model requests and tools are its phases."""
 
-        async def main() -> tuple[object, int]:
-            return await self.run(tracker), tracker.statistics().pending
+        async def main() -> tuple[object, list[ExecutionState]]:
+            return await self.run(tracker), stored(tracker)
 
-        said, pending = asyncio.run(main())
+        said, states = asyncio.run(main())
         assert said == "done"
-        assert pending == 0 or not self.waits
+        assert states == [ExecutionState.COMPLETED] or not self.waits
         record = only(tracker)
         assert ended(record) == (ExecutionState.COMPLETED, Cause.RETURNED)
         assert record.result == "done"

@@ -10,7 +10,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from runstate import ExecutionRecord, ExecutionTracker, Limits, Phase, PhaseChange
+from runstate import ExecutionRecord, ExecutionState, ExecutionTracker, Limits, Phase, PhaseChange
+from runstate._records import Selection
 from runstate.journal.memory import MemoryJournal
 from tests.clock import FakeClock
 
@@ -29,6 +30,11 @@ def only(tracker: ExecutionTracker) -> ExecutionRecord:
     """The one execution there is."""
     (record,) = tracker.find()
     return record
+
+
+def stored(tracker: ExecutionTracker) -> list[ExecutionState]:
+    """The states that are in the journal by now, whatever waits to be written."""
+    return [record.state for record in tracker._journal.executions(Selection(), 10)]
 
 
 def phases(tracker: ExecutionTracker, record: ExecutionRecord | None = None) -> list[tuple[Phase, str | None]]:

@@ -27,7 +27,7 @@ from tests.clock import FakeClock
 
 from .chats import Answering, Broken, Counted, chatting, config, counting, one_more
 from .endings import LOOK_UP, Endings, Tool, _found
-from .runs import ended, only, phases, steps
+from .runs import ended, only, phases, steps, stored
 
 THINKING, MODEL, TOOL = Phase.THINKING, Phase.LLM_INTERACTION, Phase.TOOL_EXECUTION
 
@@ -68,7 +68,7 @@ def test_nodes_are_phases(tracker: ExecutionTracker) -> None:
 def test_a_blocking_run(tracker: ExecutionTracker) -> None:
     """A blocking run is COMPLETED with its state, which is durable when it returns."""
     assert counting(one_more, checkpointer=None).invoke({"n": 1}, config(tracker)) == {"n": 2}
-    assert tracker.statistics().pending == 0
+    assert stored(tracker) == [ExecutionState.COMPLETED]
     assert only(tracker).result == {"n": 2}
 
 

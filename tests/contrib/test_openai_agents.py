@@ -30,7 +30,7 @@ from tests.clock import FakeClock
 
 from .agents_program import Scripted, agent, calls, looking, named, says, tracking
 from .endings import LOOK_UP, Endings, Tool, _found
-from .runs import ended, only, phases, steps
+from .runs import ended, only, phases, steps, stored
 
 THINKING, MODEL, TOOL = Phase.THINKING, Phase.LLM_INTERACTION, Phase.TOOL_EXECUTION
 
@@ -71,7 +71,7 @@ def test_a_blocking_run(tracker: ExecutionTracker) -> None:
     """A blocking run is COMPLETED, durable when it returns; one that fails is FAILED."""
     runner = tracking(tracker)
     assert runner.run_sync(looking(), "hi").final_output == "done"
-    assert tracker.statistics().pending == 0
+    assert stored(tracker) == [ExecutionState.COMPLETED]
     with pytest.raises(RuntimeError):
         runner.run_sync(agent(RuntimeError("away")), "hi")
     assert [one.state for one in tracker.find()] == [ExecutionState.FAILED, ExecutionState.COMPLETED]
