@@ -92,7 +92,7 @@ def look(browser: Browser) -> Iterator[Opener]:
     contexts: list[BrowserContext] = []
     wrong: list[str] = []
 
-    def look(url: str, **options: Any) -> Page:
+    def look(url: str, *, held: str | None = None, **options: Any) -> Page:
         context = browser.new_context(**{"viewport": {"width": 1440, "height": 900}, **options})
         context.set_default_timeout(PATIENCE * 1_000)
         contexts.append(context)
@@ -102,6 +102,8 @@ def look(browser: Browser) -> Iterator[Opener]:
         page.on("pageerror", lambda error: wrong.append(f"script failed: {error}"))
         page.on("console", lambda said: wrong.append(f"console: {said.text}") if _is_wrong(said) else None)
         page.on("request", lambda asked: None if asked.url.startswith(here[0]) else wrong.append(f"asked {asked.url}"))
+        if held is not None:  # for long enough that all else has been answered and drawn
+            page.route(held, lambda route: (page.wait_for_timeout(500), route.continue_()))
         page.goto(url)
         return page
 

@@ -47,6 +47,12 @@ def test_an_execution_is_seen_from_its_beginning_to_its_end(
     expect(cell(page, run, "why")).to_have_text("KeyError: 'seat' · reported")
 
 
+def test_an_empty_journal_is_said_to_be(site: Site, look: Opener) -> None:
+    """A page without executions says so, also when it has drawn other answers before that one."""
+    page = look(site.url, held="**/api/executions?live=true*")
+    expect(page.locator("#empty")).to_contain_text("No executions yet")
+
+
 def test_what_was_there_before_is_there(tracker: ExecutionTracker, site: Site, look: Opener) -> None:
     """A page that is opened late shows what lives and what ended before, and counts each state."""
     live = begin(tracker)

@@ -52,6 +52,7 @@ async function snapshot() {
   const all = [...live.executions, ...ended.executions, ...dead.executions];
   for (const record of all.sort((one, other) => one.updated_at_ns - other.updated_at_ns)) executions.take(record);
   isKnown = true;
+  view = { ...view, version: -1 }; // versions begin anew with what was read, and it may look like what was shown before
   schedule();
   void panel.read();
   filters.asked = null; // what was found before is gone
