@@ -21,6 +21,8 @@ ROOT: Final = Path(__file__).resolve().parent.parent.parent
 BACKLOG: Final = 1_024
 LEAVING: Final = 30.0
 """Seconds that a process has to leave in good order."""
+RESTART_AFTER: Final = 1.0
+"""Seconds until a worker that was killed is started again; systemd and Kubernetes pause as well, for 0.1 s and up to minutes."""
 
 
 class Settings(NamedTuple):
@@ -68,6 +70,7 @@ class Site:
         self._unix.listen(BACKLOG)
         self._server = self._start_server()
         self._workers = [self._start_worker() for _ in range(workers)]
+        self._starting: list[threading.Timer] = []
 
     def users(self, at_once: int, patience: float) -> subprocess.Popen[str]:
         """Start the users; they wait for conversations on their standard input."""
@@ -78,13 +81,23 @@ class Site:
             )
 
     def kill_worker(self, slot: int) -> None:
-        """Kill a worker and start another in its place."""
+        """Kill a worker, and have another started in its place after a pause, as whoever looks after processes makes one."""
+        self._wait_for_starts()
         process = self._workers[slot]
         at = time.monotonic()
         process.kill()
         self.kills.append(Kill(process.pid, at))
-        self._workers[slot] = self._start_worker()
         self._check(process, -signal.SIGKILL)
+        start = threading.Timer(RESTART_AFTER, self._start_in, (slot,))
+        start.start()
+        self._starting.append(start)
+
+    def _start_in(self, slot: int) -> None:
+        self._workers[slot] = self._start_worker()
+
+    def _wait_for_starts(self) -> None:
+        while self._starting:
+            self._starting.pop().join()
 
     def kill_server(self) -> None:
         """Kill the server and start it again."""
@@ -109,6 +122,7 @@ class Site:
 
     def end_workers(self) -> None:
         """Have the workers leave in good order."""
+        self._wait_for_starts()
         for process in self._workers:
             process.terminate()
         for process in self._workers:
@@ -121,6 +135,7 @@ class Site:
 
     def kill(self) -> None:
         """Kill all that is left, whatever has happened."""
+        self._wait_for_starts()
         for process in (*self._workers, self._server):
             process.kill()
             process.wait()
