@@ -377,8 +377,8 @@ class Deliverer:
         """Close, because nothing can be delivered here any more."""
         self._drains = False
         if self._closes_at is None:
-            self._closes_at = time.monotonic() + CLOSE_WITHIN
             logger.error("runstate: nothing is delivered here from outbox %s any more: %s", self.outbox, reason)
+            self._closes_at = time.monotonic() + CLOSE_WITHIN
 
     def _give_back(self) -> None:
         """Let go of what is under way after all."""
