@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
+
 import pytest
 from starlette.requests import HTTPConnection
 from websockets.sync.client import ClientConnection
@@ -95,16 +97,17 @@ def follow(served: Served, path: str, user: str | None) -> ClientConnection:
 
 def test_only_its_user_settles_a_notice(tracker: ExecutionTracker) -> None:
     """Neither another user of a thread of the same name, wherever, nor an operator, nor the same user at another execution settles it."""
-    with serve(tracker, outbox="chat", authorize=authorize) as served:
+    with serve(tracker, outbox="chat", authorize=authorize) as served, ExitStack() as stack:
         other = begin(tracker)
         first = live(tracker)
         end_of_all = stored(tracker)[-1].position
-        strangers = [
-            follow(served, f"/ws/threads/t-1?after={end_of_all}", "eve"),
-            follow(served, f"/ws/threads/t-1?after={end_of_all}", None),
-            follow(served, f"/ws/executions/{other.execution_id}?after={end_of_all}", "ann"),
-            follow(served, f"/ws/executions/{first}", None),
+        looks = [
+            (f"/ws/threads/t-1?after={end_of_all}", "eve"),
+            (f"/ws/threads/t-1?after={end_of_all}", None),
+            (f"/ws/executions/{other.execution_id}?after={end_of_all}", "ann"),
+            (f"/ws/executions/{first}", None),
         ]
+        strangers = [stack.enter_context(follow(served, path, user)) for path, user in looks]
         until(messages(strangers[-1]), "agent_completed")
         with follow(served, "/ws/threads/t-2", "ann") as known:
             second = live(tracker, "t-2")
@@ -114,8 +117,6 @@ def test_only_its_user_settles_a_notice(tracker: ExecutionTracker) -> None:
         assert state(tracker, first) is PENDING
         with follow(served, f"/ws/threads/t-1?after={end_of_all}", "ann"):
             wait_for(lambda: state(tracker, first) is DELIVERED)
-        for stranger in strangers:
-            stranger.close()
 
 
 def test_waiting_in_vain_is_no_failed_attempt(tracker: ExecutionTracker, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -157,10 +158,10 @@ def test_an_outbox_that_is_delivered_already_is_refused(tracker: ExecutionTracke
 
 def test_who_has_read_the_end_and_leaves_at_once_was_told(tracker: ExecutionTracker) -> None:
     """The notice of an end is DELIVERED though its client leaves with the final event, before anybody has claimed that notice."""
-    with serve(tracker, outbox="chat") as served:
+    with serve(tracker, outbox="chat") as served, ExitStack() as stack:
         runs = [begin(tracker, f"t-{number}") for number in range(20)]
         tracker.flush()
-        connections = [served.socket(f"/ws/threads/t-{number}") for number in range(20)]
+        connections = [stack.enter_context(served.socket(f"/ws/threads/t-{number}")) for number in range(20)]
         for run, connection in zip(runs, connections, strict=True):
             end(tracker, run)
             until(messages(connection), "agent_completed")
