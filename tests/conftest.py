@@ -59,6 +59,17 @@ def tracker(store: Store, clock: FakeClock) -> Iterator[ExecutionTracker]:
         yield tracker
 
 
+@pytest.fixture(params=["sqlite", "postgres"])
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """The address of an empty journal in each store that processes share, with the machine's own time."""
+    if request.param == "sqlite":
+        yield str(tmp_path / "runs.db")
+        return
+    url = cluster.server().journal()
+    yield url
+    cluster.server().drop(url)
+
+
 @pytest.fixture
 def private() -> cluster.Cluster:
     """A PostgreSQL server that a test may crash or give passwords to: always the private one."""

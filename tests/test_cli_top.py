@@ -20,7 +20,6 @@ from runstate.cli._top_board import Board, Ended, LiveRow, Unhappy
 from runstate.cli._top_frame import Look, brief, frame
 from runstate.cli._top_watch import Picture, Watch
 
-from . import cluster
 from .calling import AT_ONCE, Agent
 from .commands import CONTROL, HOSTILE, command, fill, run, running
 
@@ -39,17 +38,6 @@ def tracker(journal: Path) -> Iterator[ExecutionTracker]:
     with runstate.open(journal) as tracker:
         fill(tracker)
         yield tracker
-
-
-@pytest.fixture(params=["sqlite", "postgres"])
-def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
-    """The address of an empty journal, in a file and on a server."""
-    if request.param == "sqlite":
-        yield str(tmp_path / "runs.db")
-        return
-    url = cluster.server().journal()
-    yield url
-    cluster.server().drop(url)
 
 
 # -- one frame --------------------------------------------------------------------------------------------------------

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -11,7 +10,6 @@ from runstate import ExecutionState, verify
 from runstate._notices import Verdict
 from runstate.journal import Outbox
 
-from . import cluster
 from .doctor.wards import Ward, ward
 from .forging import rules
 from .journal.entries import WORKER, life, lives
@@ -53,17 +51,6 @@ NOTICE_DAMAGES = (
 
 CHECKED_BY_POSTGRES = {"a delivery by nobody", "delivered and parked", "parked for nothing", "fewer attempts than none", "a nameless outbox", "fewer lost than none"}  # fmt: skip
 """What a CHECK of PostgreSQL refuses even with all triggers off."""
-
-
-@pytest.fixture(params=["sqlite", "postgres"])
-def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
-    """The address of an empty journal, in each store in turn."""
-    if request.param == "sqlite":
-        yield str(tmp_path / "runs.db")
-        return
-    url = cluster.server().journal()
-    yield url
-    cluster.server().drop(url)
 
 
 @pytest.fixture

@@ -20,19 +20,6 @@ def shared(request: pytest.FixtureRequest, tmp_path: Path) -> SharedStore:
     return FLEETS[request.param](tmp_path)
 
 
-@pytest.fixture(params=["sqlite", "postgres"])
-def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
-    """The address of an empty journal in each store in turn, with the machine's own time."""
-    if request.param == "sqlite":
-        yield str(tmp_path / "runs.db")
-        return
-    from .. import cluster
-
-    url = cluster.server().journal()
-    yield url
-    cluster.server().drop(url)
-
-
 @pytest.fixture
 def tracker(place: str) -> Iterator[ExecutionTracker]:
     """One tracker on `place`."""

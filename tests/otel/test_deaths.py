@@ -5,11 +5,9 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import pytest
 from opentelemetry.trace import StatusCode
 
 import runstate
@@ -19,19 +17,6 @@ from .telemetry import WHO, Telemetry, ends
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 PATIENCE = 60.0
-
-
-@pytest.fixture(params=["sqlite", "postgres"])
-def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
-    """The address of an empty journal in each store that processes share."""
-    if request.param == "sqlite":
-        yield str(tmp_path / "runs.db")
-        return
-    from .. import cluster
-
-    url = cluster.server().journal()
-    yield url
-    cluster.server().drop(url)
 
 
 def begin(place: str) -> tuple[subprocess.Popen[str], dict[str, Any]]:
