@@ -42,7 +42,11 @@ class Peer:
         self.liveness._begin_vigil = lambda name: LeaseOnly()  # type: ignore[method-assign,assignment]
         self.lost: list[Fence] = []
         self.cancelled: list[CancelRequest] = []
-        self.liveness.join()
+        try:
+            self.liveness.join()
+        except JournalUnavailableError:
+            self.journal.close()
+            raise
 
     def incarnation(self) -> str:
         """Its name."""

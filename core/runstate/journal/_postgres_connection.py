@@ -94,14 +94,16 @@ class Address:
             role: What it is for; people see it in `pg_stat_activity`.
         """
         named = self._conninfo if self._names_itself else f"{self._conninfo} application_name='runstate {role}'"
+        # The driver's own error carries all that the driver was given, the password included, and its frames hold the
+        # socket, until the collector comes by.
         try:
             connection = psycopg.connect(named, autocommit=True)
-        except psycopg.Error as error:
-            failure = type(error)(*error.args)  # the driver's own carries all that it was given, the password included
+        except (psycopg.Error, OSError) as error:
+            failure = type(error)(*error.args)
         else:
             self._note_there()
             return connection
-        if self._was_there:
+        if self._was_there and isinstance(failure, psycopg.Error):
             self._note_away(failure)
         raise failure
 
