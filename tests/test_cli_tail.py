@@ -194,6 +194,14 @@ def test_what_retention_has_removed_is_said_and_not_waited_for(tmp_path: Path) -
         )
 
 
+def test_a_position_that_the_journal_has_not_come_to(tracker: ExecutionTracker, journal: str) -> None:
+    """Whoever resumes at another journal's position is told so on standard error, and gets what happens from now on."""
+    end_of_all = stored(tracker)[-1][0]
+    done = command("tail", journal, "--after", "4711", "--no-follow")
+    said = f"runstate: the journal ends at position {end_of_all}, before 4711: is it another one? Going on after {end_of_all}\n"
+    assert (done.stdout, done.stderr, done.returncode) == ("", said, 0)
+
+
 def test_what_cannot_be_asked_for_is_refused(tracker: ExecutionTracker, journal: str) -> None:
     """Two beginnings, fewer than none, positions that are none, an unknown execution, no journal: one line each."""
     for arguments, code in [

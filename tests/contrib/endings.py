@@ -289,10 +289,8 @@ class Endings:
     def test_a_full_journal_costs_no_answer(self) -> None:
         """A run whose phases are refused returns all the same, and its end is recorded."""
         with tracking(entries=3) as tracker:
-            assert asyncio.run(self.run(tracker)) == "done"
-            assert only(tracker).result == "done"
-            (trouble,) = counts(tracker).troubles
-            assert trouble == f"{self.framework} phase: JournalFullError"
+            assert asyncio.run(self.run(tracker)) == only(tracker).result == "done"
+            assert list(counts(tracker).troubles) == [f"{self.framework} phase: JournalFullError"]
 
     def test_an_answer_that_cannot_be_kept_is_no_failure(self) -> None:
         """A run whose answer is too large, or cannot be made JSON, is COMPLETED, and its result says why it is not there."""
@@ -313,6 +311,14 @@ class Endings:
             tracker.close()
             with pytest.raises(TrackerClosedError):
                 asyncio.run(self.run(tracker, on_error="raise"))
+
+    def test_an_answer_that_nobody_gets_is_a_failure(self) -> None:
+        """With `on_error="raise"` a run whose answer cannot be kept fails with the reason, and so does its execution."""
+        with tracking(result_bytes=300) as tracker:
+            for make, why in ((lambda _: "x" * 301, ResultTooLargeError), (lambda _: 1 / 0, ZeroDivisionError)):
+                with pytest.raises(why):
+                    asyncio.run(self.run(tracker, result=make, on_error="raise"))
+            assert {one.cause for one in tracker.find(state=ExecutionState.FAILED)} == {Cause.RAISED}
 
     # -- whose it is --------------------------------------------------------------------------------------------------
 

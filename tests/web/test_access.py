@@ -346,6 +346,9 @@ def test_requests_are_counted_by_client(tracker: ExecutionTracker) -> None:
         ({"limits": {}}, StateTypeError),
         ({"origins": ["chat.example.com"]}, InvalidValueError),
         ({"origins": ["https://chat.example.com/path"]}, InvalidValueError),
+        ({"origins": "https://chat.example.com"}, StateTypeError),
+        ({"origins": [3]}, StateTypeError),
+        ({"origins": None}, StateTypeError),
     ],
 )
 def test_an_app_that_cannot_be_safe_is_not_made(

@@ -119,6 +119,17 @@ def test_only_its_user_settles_a_notice(tracker: ExecutionTracker) -> None:
             wait_for(lambda: state(tracker, first) is DELIVERED)
 
 
+def test_who_comes_back_while_another_user_is_there(tracker: ExecutionTracker, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A notice that was claimed because somebody else is there is settled at once when its user comes and has read beyond it."""
+    monkeypatch.setattr(_receipts, "_WITHIN", 3_600.0)
+    with serve(tracker, outbox="chat", authorize=authorize) as served, follow(served, "/ws/threads/t-1", "eve"):
+        execution_id = live(tracker)
+        wait_for(lambda: the(tracker, execution_id).claimed_by is not None)
+        end_of_all = stored(tracker)[-1].position
+        with follow(served, f"/ws/threads/t-1?after={end_of_all}", "ann"):
+            wait_for(lambda: state(tracker, execution_id) is DELIVERED)
+
+
 def test_waiting_in_vain_is_no_failed_attempt(tracker: ExecutionTracker, monkeypatch: pytest.MonkeyPatch) -> None:
     """A notice whose user is not there is taken and given back again and again, never parked, and settled when the user comes."""
     monkeypatch.setattr(_receipts, "_WITHIN", 0.01)

@@ -66,6 +66,43 @@ def test_it_serves_until_a_signal_and_ends_in_order(journal: Path, number: signa
         assert (process.returncode, complaints) == (0, "")
 
 
+HOST = """
+import socket, sys
+import runstate, uvicorn
+from runstate import web
+from starlette.applications import Starlette
+from starlette.routing import Mount
+
+tracker = runstate.open(sys.argv[1])
+runs = web.app(tracker)
+application = Starlette(routes=[Mount("/runs", runs)])
+listening = socket.create_server(("127.0.0.1", 0))
+print(listening.getsockname()[1], flush=True)
+"""
+
+
+def test_a_host_ends_in_order_as_the_documents_say(journal: Path) -> None:
+    """An application under uvicorn, with the server that docs/web.md shows, ends its streams with their reason when it is stopped."""
+    text = (ROOT / "docs/web.md").read_text(encoding="utf-8")
+    shown = next(block for block in text.split("```python\n") if block.startswith("class Server(uvicorn.Server)"))
+    program = HOST + shown.partition("```")[0].replace(".run()", ".run([listening])")
+    process = subprocess.Popen([sys.executable, "-c", program, journal], stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    try:
+        port = int(process.stdout.readline())
+        with httpx.stream("GET", f"http://127.0.0.1:{port}/runs/threads/t-1/events", timeout=PATIENCE) as answer:
+            stream = parsed(answer)
+            take(stream, 6)
+            process.send_signal(signal.SIGTERM)
+            (last,) = list(stream)
+        assert (last.name, last.data["reason"]) == ("closed", "shutdown")
+        assert process.wait(PATIENCE) in {0, -signal.SIGTERM}
+    finally:
+        process.kill()
+        process.wait()
+        process.stdout.close()
+
+
 def test_it_cancels_what_another_process_runs(journal: Path) -> None:
     """A cancel through the served app reaches the process that owns the execution, and the stream tells of the end."""
     with (

@@ -60,17 +60,19 @@ def test_a_journal_that_comes_back_has_cost_no_event(journal: Unreadable) -> Non
         assert [one.data["position"] for one in (*before, *after)] == [one.position for one in stored(tracker)]
 
 
-def test_who_comes_while_it_cannot_be_read_is_told(journal: Unreadable) -> None:
-    """A stream that cannot begin is refused with 503 and when to try again."""
+def test_who_comes_while_it_cannot_be_read_is_told(journal: Unreadable, caplog: pytest.LogCaptureFixture) -> None:
+    """A stream that cannot begin is refused with 503 and when to try again; what is wrong stands in the log and nowhere else."""
     with ExecutionTracker(journal) as tracker, serve(tracker) as served:
         live(tracker)
         journal.broken = True
         answer = served.http.get("/threads/t-1/events")
         assert (answer.status_code, answer.json()["error"]["kind"]) == (503, "journal_unavailable")
         assert answer.headers["retry-after"] == "1"
+        assert "the disk is gone" in caplog.text
         with served.socket("/ws/threads/t-1") as connection:
             connection.recv_events_thread.join(30)
             assert connection.close_code == 1013
+            assert "the disk is gone" not in f"{answer.text}{connection.close_reason}"
         journal.broken = False
 
 

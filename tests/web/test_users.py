@@ -185,4 +185,8 @@ def test_a_death_tells_users_nothing_of_machines(tmp_path: Path) -> None:
                 with served.socket(f"/ws/executions/{one}", additional_headers={"x-user": user}) as connection:
                     said += [str(message.data) for message in messages(connection)]
             assert any(name in text for name in names for text in said) == is_told
+        for one, why in ((dead, "DEAD (PROCESS_EXITED)"), (unwanted, "CANCELLED (CANCELLED_BY_CALLER)")):
+            refused = served.http.post(f"/api/executions/{one}/cancel", headers={"x-user": WHO["user_id"]}).text
+            assert why in refused
+            assert not any(name in refused for name in names)
         assert "its worker is gone" in (tracker.get(dead).error or "")

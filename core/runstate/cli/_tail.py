@@ -22,7 +22,7 @@ from runstate import Created, Event, ExecutionState, PhaseChange, Transition
 from ._arguments import AsJson, Journal, open_to_read
 from ._console import UsageError, moment, plain_console, short_id, shown, state_text
 from ._exits import OK, UNREADABLE, complain
-from ._following import AT_ONCE, Following, Wanted, last_events
+from ._following import AT_ONCE, Following, Wanted, last_events, newest_position
 from ._plain import entry_data
 
 _PATIENCE: Final = 0.5
@@ -71,6 +71,11 @@ def tail(
             events, after = last_events(following.tracker, _LAST if last is None else last, wanted)
             for event in events:
                 write(event)
+        elif after > (newest := newest_position(following.tracker)):
+            complain(
+                f"the journal ends at position {newest}, before {after}: is it another one? Going on after {newest}"
+            )
+            after = newest
         following.begin(after)
         return _follow(following, write, follows=follow, one=execution is not None)
     finally:

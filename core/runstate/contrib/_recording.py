@@ -37,7 +37,7 @@ from runstate import (
 )
 
 from ._options import Guard, Tracking, Verdict
-from ._results import PAUSED, Running, complete, plain
+from ._results import PAUSED, Running, complete, complete_without, plain
 
 TICK: Final = 0.25
 """Seconds between looks whether somebody else has ended the execution."""
@@ -288,8 +288,13 @@ class Recording:
     def _complete(self, result: Callable[[], object]) -> None:
         def end(handle: Running) -> None:
             unkept = complete(handle, result)
-            if unkept is not None:
-                self._tracking.trouble("result", unkept)
+            if unkept is None:
+                return
+            if self._tracking.settings.on_error == "raise":
+                handle.fail(unkept)  # the caller gets it instead of the answer, and so does the user
+            else:
+                complete_without(handle, unkept)
+            self._tracking.trouble("result", unkept)
 
         self._end(end, None)
 

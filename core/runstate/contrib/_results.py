@@ -59,7 +59,7 @@ def check_json(name: str, facts: Mapping[str, object]) -> None:
 
 
 def complete(handle: Running, result: Callable[[], object]) -> Exception | None:
-    """Complete an execution; return why its result could not be kept, if so. The run did return: that is what is recorded.
+    """Complete an execution with its result; return why the result cannot be kept, if so. Then the execution is as it was.
 
     Args:
         handle: The execution.
@@ -71,19 +71,28 @@ def complete(handle: Running, result: Callable[[], object]) -> Exception | None:
     try:
         made = result()
     except Exception as error:  # noqa: BLE001 - returned
-        unkept: Exception = error
-    else:
-        try:
-            handle.complete(made)
-        except (InvalidValueError, JournalFullError) as error:
-            unkept = error
-        else:
-            return None
+        return error
+    try:
+        handle.complete(made)
+    except (InvalidValueError, JournalFullError) as error:
+        return error
+    return None
+
+
+def complete_without(handle: Running, unkept: Exception) -> None:
+    """Complete an execution whose result cannot be kept: the run did return, which is recorded.
+
+    Args:
+        handle: The execution.
+        unkept: Why it cannot be kept.
+
+    Raises:
+        RunstateError: It cannot be completed, whatever the result.
+    """
     try:
         handle.complete({UNRECORDED: f"{type(unkept).__name__}: {unkept}"[:200]})
     except (InvalidValueError, JournalFullError):
         handle.complete()
-    return unkept
 
 
 def paused(record: ExecutionRecord) -> Json:

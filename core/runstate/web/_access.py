@@ -30,7 +30,7 @@ from urllib.parse import urlsplit
 
 from starlette.requests import HTTPConnection
 
-from runstate import InvalidValueError
+from runstate import InvalidValueError, StateTypeError
 
 from ._rates import Allowance
 from ._refusals import RefusedError
@@ -67,7 +67,8 @@ class Gate:
         origins: Of foreign pages that may use the app all the same, such as `https://chat.example.com`.
 
     Raises:
-        InvalidValueError: The token is too short to be one, or both ways were given.
+        InvalidValueError: The token is too short to be one, both ways were given, or an origin is none.
+        StateTypeError: The origins are no list of str.
     """
 
     def __init__(
@@ -81,6 +82,8 @@ class Gate:
         self._authorize = authorize
         self._digest = None if token is None else sha256(token.encode()).digest()
         self._key = None if token is None else hmac.digest(token.encode(), b"runstate session cookie", "sha256")
+        if isinstance(origins, str) or not isinstance(origins, Iterable):
+            raise StateTypeError(f"origins must be a list of str, not {origins!r:.80}")
         self._origins = frozenset(_origin(origin) for origin in origins)
         self._requests = Allowance(limits.requests_per_second, limits.request_burst)
         self._operators = Allowance(_OPERATORS * limits.requests_per_second, int(_OPERATORS * limits.request_burst))
@@ -202,8 +205,12 @@ class Gate:
             principal = await said if inspect.isawaitable(said) else said
         if principal is None:
             raise _unauthorized("the application that this is part of does not let this request in")
-        if not isinstance(principal, Principal) or not isinstance(principal.user_id, str | None):
-            raise TypeError(f"authorize must return a Principal or None, not {type(principal).__qualname__}")
+        if not isinstance(principal, Principal):
+            raise StateTypeError(f"authorize must return a Principal or None, not {type(principal).__qualname__}")
+        user_id: object = principal.user_id
+        if not isinstance(user_id, str | None):
+            expected = "a Principal whose user_id is a str, as executions have it, or None for an operator"
+            raise StateTypeError(f"authorize must return {expected}, not one with {user_id!r:.80}")
         return principal
 
     # -- sessions -----------------------------------------------------------------------------------------------------
@@ -245,6 +252,8 @@ def _host_name(host: str) -> str:
 
 
 def _origin(origin: str) -> str:
+    if not isinstance(origin, str):
+        raise StateTypeError(f"origins must be a list of str, not one with {origin!r:.80}")
     parts = urlsplit(origin)
     if parts.scheme not in {"http", "https"} or not parts.netloc or parts.path or parts.query:
         raise InvalidValueError("origins", origin, "origins such as https://chat.example.com, without a path")

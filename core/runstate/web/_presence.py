@@ -36,7 +36,7 @@ class Presence:
         self._places: dict[str, dict[str | None, int]] = {}
         """By conversation and user: how far that user's clients had read it when they came; the farthest. None are operators."""
         self._listeners: list[Callable[[Handed], None]] = []
-        self._hosts: list[Callable[[], None]] = []
+        self._hosts: list[Callable[[str, int], None]] = []
 
     def is_connected(self, thread_id: str) -> bool:
         """Say whether a client follows a conversation, or an execution in it, here and now."""
@@ -50,8 +50,8 @@ class Presence:
         """Have *listener* called with each final event that a client was handed; it must neither block nor raise."""
         self._listeners.append(listener)
 
-    def welcome(self, host: Callable[[], None]) -> None:
-        """Have *host* called whenever a client has come; it must neither block nor raise."""
+    def welcome(self, host: Callable[[str, int], None]) -> None:
+        """Have *host* called with each conversation that a client has come to, and how far it had read it; it must neither block nor raise."""
         self._hosts.append(host)
 
     def read_to(self, thread_id: str, user_id: str | None) -> int:
@@ -65,7 +65,7 @@ class Presence:
             places = self._places.setdefault(thread_id, {})
             places[user_id] = max(place, places.get(user_id, 0))
         for host in self._hosts:
-            host()
+            host(thread_id, place)
 
     def went(self, thread_id: str) -> None:
         """Note that a client does so no longer."""

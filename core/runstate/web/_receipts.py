@@ -48,6 +48,14 @@ class _Kept(NamedTuple):
     until: float
 
 
+class _Wait(NamedTuple):
+    """A notice that waits for a client."""
+
+    thread_id: str
+    future: Future[bool]
+    """Whether one was handed the end; False as well when it is time to look anew."""
+
+
 class Receipts:
     """Settles the notices of one outbox by what clients were handed.
 
@@ -71,7 +79,8 @@ class Receipts:
         self._lock = threading.Lock()
         self._handed: dict[str, _Kept] = {}
         """By execution, the oldest first."""
-        self._waiting: dict[str, Future[bool]] = {}
+        self._waiting: dict[str, _Wait] = {}
+        """By execution."""
         self._closed = False
         self._delivery = self._begin()
         presence.listen(self._note)
@@ -88,8 +97,8 @@ class Receipts:
         with self._lock:
             self._closed = True
             waiting, self._waiting = self._waiting, {}
-        for future in waiting.values():
-            _answer(future, was_handed=False)
+        for wait in waiting.values():
+            _answer(wait.future, was_handed=False)
         self._delivery.close()
 
     def _begin(self) -> Delivery:
@@ -110,26 +119,34 @@ class Receipts:
 
     async def _until_handed(self, notice: Notice) -> None:
         """Return when its user was handed the end that a notice tells of; give it back if that takes long."""
-        future: Future[bool] = Future()
-        with self._lock:
-            was_handed = notice.notice_id in self._handed
-            if not self._closed:
-                self._waiting[notice.notice_id] = future
+        was_handed = False
         try:
-            was_handed = was_handed or self._was_read(notice)
-            if not was_handed and not self._closed:
-                was_handed = await asyncio.wait_for(asyncio.wrap_future(future), _WITHIN)
+            async with asyncio.timeout(_WITHIN):
+                while not was_handed and not self._closed:
+                    was_handed = await self._handed_or_time_to_look(notice)
         except TimeoutError:
-            was_handed = False
-        finally:
-            with self._lock:
-                self._waiting.pop(notice.notice_id, None)
-                if was_handed:
-                    self._handed.pop(notice.notice_id, None)
+            pass
+        with self._lock:
+            if was_handed:
+                self._handed.pop(notice.notice_id, None)
         task = asyncio.current_task()
         if not was_handed and task is not None:
             task.cancel()  # interrupted, to the delivery: free for others at once
             await asyncio.sleep(0)
+
+    async def _handed_or_time_to_look(self, notice: Notice) -> bool:
+        future: Future[bool] = Future()
+        with self._lock:
+            if notice.notice_id in self._handed:
+                return True
+            if self._closed:
+                return False
+            self._waiting[notice.notice_id] = _Wait(notice.record.thread_id, future)
+        try:
+            return self._was_read(notice) or await asyncio.wrap_future(future)
+        finally:
+            with self._lock:
+                self._waiting.pop(notice.notice_id, None)
 
     def _was_read(self, notice: Notice) -> bool:
         """Whether a client of the conversation says that it has read beyond this end. The loop is ours, and may be blocked."""
@@ -150,12 +167,19 @@ class Receipts:
             return
         execution_id = handed.event.entry.execution_id
         with self._lock:
-            future = self._waiting.pop(execution_id, None)
+            wait = self._waiting.pop(execution_id, None)
             self._handed[execution_id] = _Kept(handed.event.thread_id, time.monotonic() + _KEPT)
-        if future is not None:
-            _answer(future, was_handed=True)
+        if wait is not None:
+            _answer(wait.future, was_handed=True)
 
-    def _wake(self) -> None:
+    def _wake(self, thread_id: str, place: int) -> None:
+        """Have what waits claimed for the client that has come; and what was claimed for another one look how far this one has read."""
+        if place:
+            with self._lock:
+                these = [execution_id for execution_id, wait in self._waiting.items() if wait.thread_id == thread_id]
+                waits = [self._waiting.pop(execution_id) for execution_id in these]
+            for wait in waits:
+                _answer(wait.future, was_handed=False)
         self._delivery.wake()
 
 

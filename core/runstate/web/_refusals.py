@@ -2,10 +2,14 @@
 
 Nothing that a client sends ends as a 500: what the tracker refuses is told as what it is (`refusal_of`), and 500 is left for what is
 broken on this side, such as a damaged journal.
+
+Users read these sentences too, so none tells of the machines: no worker's name, and no address of a database. What is wrong with the
+journal is in the server's log instead.
 """
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from typing import Final
 
@@ -27,6 +31,8 @@ from runstate import (
 )
 
 from ._encoding import encode
+
+_logger = logging.getLogger("runstate.web")
 
 
 class RefusedError(Exception):
@@ -63,14 +69,29 @@ _KINDS: Final[tuple[tuple[tuple[type[RunstateError], ...], int, str], ...]] = (
 )
 
 
+_BROKEN: Final = (500, "journal_error")
+
+
 def refusal_of(error: RunstateError) -> RefusedError:
     """Say over HTTP what the tracker has refused."""
-    for kinds, status, kind in _KINDS:
-        if isinstance(error, kinds):
-            return RefusedError(status, kind, str(error), {"Retry-After": "1"} if status == 503 else None)
-    return RefusedError(
-        500, "journal_error", f"{type(error).__name__}: the journal cannot be read; see `runstate doctor`"
-    )
+    status, kind = next(((status, kind) for kinds, status, kind in _KINDS if isinstance(error, kinds)), _BROKEN)
+    if status >= 500:
+        _logger.warning("a request is answered with %d, %s: %s: %s", status, kind, type(error).__name__, error)
+    return RefusedError(status, kind, _message(error, kind), {"Retry-After": "1"} if status == 503 else None)
+
+
+def _message(error: RunstateError, kind: str) -> str:
+    if isinstance(error, FencedError):
+        why = "cause unknown" if error.cause is None else error.cause.name
+        end = f"{error.state.name} ({why}), at {error.ended_at_ns} ns"
+        return f"execution {error.execution_id} has already ended: {end}; nothing was changed"
+    if isinstance(error, NotOwnerError):
+        return f"execution {error.execution_id} is owned by another process, which alone may move it"
+    if kind == "journal_unavailable":
+        return "the journal cannot do this now; the server's log says why. Try again later"
+    if kind == "journal_error":
+        return f"{type(error).__name__}: the journal cannot be read; see `runstate doctor`"
+    return str(error)
 
 
 def unknown_execution(execution_id: str) -> RefusedError:
