@@ -167,6 +167,15 @@ def test_an_outbox_that_is_delivered_already_is_refused(tracker: ExecutionTracke
         app(tracker, outbox="chat")
 
 
+def test_an_app_that_is_refused_delivers_nothing(tracker: ExecutionTracker) -> None:
+    """An app that could not be made has left no delivery behind: the next one can have the outbox."""
+    with pytest.raises(InvalidValueError):
+        app(tracker, outbox="chat", token="short")
+    with serve(tracker, outbox="chat") as served, served.socket("/ws/threads/t-1"):
+        execution_id = live(tracker)
+        wait_for(lambda: state(tracker, execution_id) is DELIVERED)
+
+
 def test_who_has_read_the_end_and_leaves_at_once_was_told(tracker: ExecutionTracker) -> None:
     """The notice of an end is DELIVERED though its client leaves with the final event, before anybody has claimed that notice."""
     with serve(tracker, outbox="chat") as served, ExitStack() as stack:

@@ -16,6 +16,7 @@ import runstate
 from runstate import InvalidValueError
 from runstate.web import AddressError, WebServer, app
 
+from ..documents import shown_file
 from .lives import begin, end, live
 from .servers import PATIENCE, parsed, take
 
@@ -83,9 +84,7 @@ print(listening.getsockname()[1], flush=True)
 
 def test_a_host_ends_in_order_as_the_documents_say(journal: Path) -> None:
     """An application under uvicorn, with the server that docs/web.md shows, ends its streams with their reason when it is stopped."""
-    text = (ROOT / "docs/web.md").read_text(encoding="utf-8")
-    shown = next(block for block in text.split("```python\n") if block.startswith("class Server(uvicorn.Server)"))
-    program = HOST + shown.partition("```")[0].replace(".run()", ".run([listening])")
+    program = HOST + shown_file("web.md", "server.py").replace(".run()", ".run([listening])")
     process = subprocess.Popen([sys.executable, "-c", program, journal], stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
     try:

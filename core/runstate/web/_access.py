@@ -68,7 +68,7 @@ class Gate:
 
     Raises:
         InvalidValueError: The token is too short to be one, both ways were given, or an origin is none.
-        StateTypeError: The origins are no list of str.
+        StateTypeError: An origin is no str.
     """
 
     def __init__(
@@ -82,8 +82,6 @@ class Gate:
         self._authorize = authorize
         self._digest = None if token is None else sha256(token.encode()).digest()
         self._key = None if token is None else hmac.digest(token.encode(), b"runstate session cookie", "sha256")
-        if isinstance(origins, str) or not isinstance(origins, Iterable):
-            raise StateTypeError(f"origins must be a list of str, not {origins!r:.80}")
         self._origins = frozenset(_origin(origin) for origin in origins)
         self._requests = Allowance(limits.requests_per_second, limits.request_burst)
         self._operators = Allowance(_OPERATORS * limits.requests_per_second, int(_OPERATORS * limits.request_burst))

@@ -60,13 +60,15 @@ class WebApp:
         origins: Iterable[str],
         outbox: str | None,
     ) -> None:
+        self._gate = Gate(
+            limits, token, authorize, origins
+        )  # first: it may refuse, and what is below begins a delivery
         self.presence = Presence()
         self._receipts = (
             None if outbox is None else Receipts(tracker, self.presence, outbox, operators=authorize is None)
         )
         self._reads = Reads(limits.readers, limits.waiting_reads)
         self._fanout = Fanout(tracker, self._reads, limits)
-        self._gate = Gate(limits, token, authorize, origins)
         sources = Sources(tracker, self._fanout, self._reads, self.presence, limits)
         rest = Rest(sources, self._gate)
         streams = Streams(sources, self._gate, Places(limits))
@@ -213,6 +215,8 @@ def app(
         raise StateTypeError(f"authorize must be a function, not {type(authorize).__qualname__}")
     if limits is not None and not isinstance(limits, WebLimits):
         raise StateTypeError(f"limits must be WebLimits, not {type(limits).__qualname__}")
+    if isinstance(origins, str) or not isinstance(origins, Iterable):
+        raise StateTypeError(f"origins must be a list of str, not {origins!r:.80}")
     return WebApp(tracker, token, authorize, limits if limits is not None else WebLimits(), origins, outbox)
 
 

@@ -122,12 +122,14 @@ class Receipts:
         was_handed = False
         try:
             async with asyncio.timeout(_WITHIN):
-                while not was_handed and not self._closed:
+                while not was_handed:
                     was_handed = await self._handed_or_time_to_look(notice)
+                    if self._closed:
+                        break
         except TimeoutError:
             pass
-        with self._lock:
-            if was_handed:
+        if was_handed:
+            with self._lock:
                 self._handed.pop(notice.notice_id, None)
         task = asyncio.current_task()
         if not was_handed and task is not None:
@@ -139,11 +141,11 @@ class Receipts:
         with self._lock:
             if notice.notice_id in self._handed:
                 return True
-            if self._closed:
-                return False
-            self._waiting[notice.notice_id] = _Wait(notice.record.thread_id, future)
+            waits = not self._closed
+            if waits:
+                self._waiting[notice.notice_id] = _Wait(notice.record.thread_id, future)
         try:
-            return self._was_read(notice) or await asyncio.wrap_future(future)
+            return self._was_read(notice) or (waits and await asyncio.wrap_future(future))
         finally:
             with self._lock:
                 self._waiting.pop(notice.notice_id, None)
